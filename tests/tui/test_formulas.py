@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from qchat.tui.markdown.formulas import MAX_CHARS, to_line, to_lines
+from qchat.tui.markdown.formulas.symbols import ACCENTS
 
 DATA = Path(__file__).parent / "data"
 
@@ -39,6 +40,9 @@ DATA = Path(__file__).parent / "data"
         (r"\left( a \right)", "(a)"),
         (r"45^\circ, 90^{\circ}\text{C}", "45°, 90°C"),
         (r"x := y", "x := y"),
+        (r"x = -1, y \to -\infty", "x = −1, y → −∞"),
+        (r"f(x, -1) = a + -b", "f(x, −1) = a + −b"),
+        (r"(-1,-2) e^{x=-1}", "(−1,−2) eˣ⁼⁻¹"),
         (r"\begin{pmatrix} a & b \\ c & d \end{pmatrix}", "(a, b; c, d)"),
         (r"\begin{cases} x, & x \ge 0 \\ -x, & x < 0 \end{cases}", "{x,  x ≥ 0; −x,  x < 0"),
         (r"\begin{aligned} a &= b \\ c &= d \end{aligned}", "a = b  c = d"),
@@ -49,7 +53,7 @@ DATA = Path(__file__).parent / "data"
         (r"\ce{2H2 + O2 -> 2H2O}", "2H₂ + O₂ → 2H₂O"),
         (r"\ce{SO4^2- + Ba^2+}", "SO₄²⁻ + Ba²⁺"),
         (r"\ket{\psi} = \alpha\ket{0}", "|ψ⟩ = α|0⟩"),
-        (r"\boxed{42}", "⟦42⟧"),
+        (r"\boxed{42}", "▕42▏"),
         (r"\color{red}{x + y}", "x + y"),
         (r"3\frac{1}{2} \cdot \frac{31}{2}", "3 1/2 · 31/2"),
         (r"\abs{x} + \norm{v} + \dv{f}{x}", "|x| + ‖v‖ + df/dx"),
@@ -57,6 +61,12 @@ DATA = Path(__file__).parent / "data"
         (r"\unknown{x} + \frac{1}{2}", r"\unknown{x} + 1/2"),
         ("中", "中"),
         (r"50\%", "50%"),
+        (r"f = \begin{cases} a & b \\ c & d \end{cases}.", "f = {a, b; c, d."),
+        (r"A = \begin{matrix} a \\ b \end{matrix} + c", "A = ⟮a; b⟯ + c"),
+        (r"|\frac{a}{b}|^2 + ||x|| + P(A|B)", "|a/b|² + ||x|| + P(A|B)"),
+        (r"\frac{|x|}{|y|} + \lvert x\rvert\frac{1}{2}", "|x|/|y| + |x|(1/2)"),
+        (r"\{x | x > 0\} \cup \{y \mid y\}", "{x | x > 0} ∪ {y ∣ y}"),
+        (r"\left(A \middle| B\right)", "(A | B)"),
     ],
 )
 def test_a_formula_becomes_text(source: str, text: str) -> None:
@@ -89,12 +99,55 @@ def test_a_formula_becomes_text(source: str, text: str) -> None:
         (r"\frac{a}{b+c}", r"\frac{a}{b}+c"),
         (r"\frac{1}{\sqrt{2}x}", r"\frac{1}{\sqrt{2}}x"),
         (r"\vec{a}\vec{b}", r"\vec{ab}"),
+        (r"g^{ab \bmod n}", "g^{abmodn}"),
+        (r"\begin{pmatrix} a, b & c \end{pmatrix}", r"\begin{pmatrix} a & b, c \end{pmatrix}"),
+        (r"\begin{pmatrix} a, b \\ c \end{pmatrix}", r"\begin{pmatrix} a & b \\ c \end{pmatrix}"),
+        (r"\begin{pmatrix} a; b \end{pmatrix}", r"\begin{pmatrix} a \\ b \end{pmatrix}"),
+        (r"\frac{1}{2}\|x\|^2", r"1/2\|x\|^2"),
+        (r"\frac{a}{b}|c|", "a/b|c|"),
+        (r"|c|\frac{a}{b}", "|c|a/b"),
+        (r"\begin{matrix} a \\ b \end{matrix}^2", r"\begin{matrix} a \\ b^2 \end{matrix}"),
+        (r"x\begin{matrix} a \\ b \end{matrix}", r"\begin{matrix} xa \\ b \end{matrix}"),
+        (r"\substack{a \\ b}c", r"\substack{a \\ bc}"),
+        (r"\begin{cases} a \\ b \end{cases}+c", r"\begin{cases} a \\ b+c \end{cases}"),
+        (r"\begin{aligned} a \\ b \end{aligned}+c", r"\begin{aligned} a \\ b+c \end{aligned}"),
+        (
+            r"\begin{pmatrix} \begin{matrix} a \\ b \end{matrix} & c \end{pmatrix}",
+            r"\begin{pmatrix} a \\ b & c \end{pmatrix}",
+        ),
+        (r"\begin{array}{c|c} a & b \end{array}", r"\begin{array}{cc} a & b \end{array}"),
+        (r"\boxed{x}", r"\llbracket x\rrbracket"),
+        (r"\mathbf{\frac{x}{y}}", r"\frac{x}{y}"),
+        (r"\mathbf{\left(x\right)}", r"\left(x\right)"),
+        (r"\mathbf{\sqrt{x}}", r"\sqrt{x}"),
+        (r"\mathbf{\begin{pmatrix} x \end{pmatrix}}", r"\begin{pmatrix} x \end{pmatrix}"),
+        (r"\left|a\right|b\left|c\right|", r"\left|a|b|c\right|"),
+        (r"a:\frac{b}{c}", "a:b/c"),
+        (r"\Overrightarrow{AB}", r"\overrightarrow{AB}"),
+        (r"\xcancel{x}", r"\cancel{x}"),
     ],
 )
 def test_different_formulas_look_different(one: str, other: str) -> None:
     assert to_line(one) != to_line(other)
 
 
+_SIGNS = st.sampled_from(
+    [
+        *(r"\left|?\right|", r"\left\|?\right\|", r"\boxed{?}", r"\llbracket ?\rrbracket"),
+        *(r"\mathbf{?}", r"\text{if }?", r"\cancel{?}", r"\xcancel{?}", r"\underbrace{?}", "?!"),
+        *(r"\foo{?}", r"\foo ?", r"\left(?\right)"),
+    ]
+)
+_PAIRS = st.sampled_from(
+    [
+        *(r"?\bmod ?", "?, ?", "?:?", r"?\text{or}?", r"\overset{?}{?}", r"\sum_{?} ?"),
+        *(r"\xrightarrow{?}?", r"\binom{?}{?}", r"\substack{? \\ ?}"),
+        *(r"\begin{pmatrix} ? \\ ? \end{pmatrix}", r"\begin{matrix} a & b \\ ? & ? \end{matrix}"),
+        *(r"\begin{cases} ? \\ ? \end{cases}", r"\begin{cases} ? & ? \\ a & b \end{cases}"),
+        r"\left\{\begin{aligned} ? &= b \\ a &= ? \end{aligned}\right.",
+    ]
+)
+"""LaTeX with a question mark for each part."""
 _LEAF = st.sampled_from(["a", "x", "n", "2", "31", r"\pi", "Q"])
 _FORMULAS = st.recursive(
     _LEAF,
@@ -107,6 +160,10 @@ _FORMULAS = st.recursive(
         st.tuples(inner, inner).map(lambda two: f"{two[0]} {{}} {two[1]}"),
         inner.map(lambda one: f"\\overline{{{one}}}"),
         inner.map(lambda one: f"\\sin {one}"),
+        st.tuples(_SIGNS, inner).map(lambda two: two[0].replace("?", two[1])),
+        st.tuples(_PAIRS, inner, inner).map(
+            lambda three: three[0].replace("?", three[1], 1).replace("?", three[2], 1)
+        ),
     ),
     max_leaves=5,
 )
@@ -115,11 +172,18 @@ _SEEN: dict[str, str] = {}
 
 
 def _meaning(source: str) -> str:
-    """The source with what makes no difference taken out."""
+    """The source with what makes no difference taken out: groups and their parentheses, spaces."""
     from qchat.tui.markdown.formulas.parser import parse
-    from qchat.tui.markdown.formulas.tree import Row, Space
+    from qchat.tui.markdown.formulas.tree import Fenced, Matrix, Row, Space, Text
 
     def plain(node: object) -> object:
+        if isinstance(node, Fenced) and (node.left, node.right) == ("(", ")"):
+            return plain(node.body)
+        if isinstance(node, Matrix):
+            sides = node.left.strip("("), node.right.strip(")")
+            return ("matrix", *sides, [[plain(cell) for cell in cells] for cells in node.rows])
+        if isinstance(node, Text):
+            return ("text", node.text.strip())
         if isinstance(node, Row):
             items: list[object] = []
             for item in node.items:
@@ -205,6 +269,29 @@ a = b
 """,
         ),
         (
+            r"\left[\begin{array}{*{2}{r}|c} 1 & \frac{1}{2} & 3 \\ \hline 10 & 5 & 6 \end{array}"
+            r"\right]",
+            """
+⎡    1 │  ⎤
+⎢ 1  ─ │ 3⎥
+⎢    2 │  ⎥
+⎢──────┼──⎥
+⎣10  5 │ 6⎦
+""",
+        ),
+        (
+            r"\frac{\frac{a}{b}}{c} = \frac{a}{\frac{b}{c}}",
+            """
+ a
+ ─
+ b     a
+─── = ───
+ c     b
+       ─
+       c
+""",
+        ),
+        (
             r"\underbrace{a+\cdots+a}_{n} = na",
             """
 a+⋯+a = na
@@ -220,6 +307,22 @@ def test_display_formulas_are_stacked(source: str, drawing: str) -> None:
     assert lines == drawing.strip("\n").split("\n")
 
 
+@pytest.mark.parametrize("name", sorted(ACCENTS))
+def test_accents_of_tall_formulas_are_drawn(name: str) -> None:
+    tall = r"\frac{a+b}{c}"
+    drawing = to_lines(f"\\{name}{{{tall}}}", 40)
+    assert drawing != to_lines(tall, 40)
+    if name.removeprefix("wide") in ("hat", "tilde", "check"):
+        assert drawing != to_lines(f"\\overline{{{tall}}}", 40)
+
+
+def test_a_stroke_goes_through_all_of_a_tall_formula() -> None:
+    stroke = "\u0338"
+    drawing = [f"a{stroke}", f"─{stroke}", f"b{stroke}"]
+    assert to_lines(r"\cancel{\frac{a}{b}}", 40) == drawing
+    assert to_lines(r"\underrightarrow{\frac{a+b}{c}}", 40) == ["a+b", "───", " c", "──→"]
+
+
 def test_a_formula_wider_than_the_screen_takes_one_line() -> None:
     source = r"\frac{a + b + c + d + e}{f} + \frac{g + h + i + j}{k}"
     wide = to_lines(source, 60)
@@ -232,6 +335,9 @@ _BITS = st.sampled_from(
         *("\\frac", "{", "}", "^", "_", "x", "\\sqrt", "[", "]", "\\begin{matrix}"),
         *("\\end{matrix}", "&", "\\\\", "\\left", "\\right", "(", "\\alpha", " ", "\n", "\\text"),
         *("\\hat", "\\mathbb", "=", "'", "\\ce{", "\\verb|", "\\over", "\\not", "\\hspace{1em}"),
+        *("|", "\\|", "*", "\\foo", "\\qty", "\\mqty", "\\pdv", "\\root", "\\of", "\\matrix{"),
+        *("\\cline{1-2}", "\\cancel", "\\begin{array}{c|c}", "\\end{array}", "\\begin{foo}"),
+        *("\\end{foo}", "\\raisebox", "\\stackrel", "\\tag*", "\\bigl|", "\\rvert", "\\pu{", ":"),
         *("\\color", "\\substack", "\\genfrac", "\\dv", "\\underbrace", "\\xrightarrow", "3.5"),
     ]
 )

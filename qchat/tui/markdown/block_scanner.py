@@ -114,11 +114,10 @@ class BlockScanner(PieceWriter):
             self._abandon_math(out)
             self.feed_line(raw, out, whole=bool(line_end))
             return
-        end = raw.find(math.closing)
+        end = math.end_in(raw)
         if end < 0:
             piece.add(raw, raw.strip(), self._line_end)
             return
-        end += len(math.closing)
         self._math = None
         is_whole = math.takes(raw[end:])
         formula = raw if is_whole else raw[:end]

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from .formulas.environments import ENVIRONMENTS
 from .math_prose import is_display_formula, is_prose, is_sentence, opens_display_formula
 from .math_rules import is_bracketed_label
 
@@ -11,8 +12,7 @@ MATH_LINES: Final = 40
 """Most lines of a formula; where it has not ended by then, there was none."""
 
 _match_opening: Final = re.compile(
-    r"(\$\$|\\\[|\\begin\{(?:equation|align|aligned|gather|gathered|alignat|eqnarray|multline|cases)"
-    r"\*?\})"
+    rf"(\$\$|\\\[|\\begin\{{(?:{'|'.join(sorted(ENVIRONMENTS))})\*?\}})"
 ).match
 _match_after: Final = re.compile(
     r"[\s.,;:!?。，；：、！？]*(?:[(（]\s*[\w.]+\s*[)）])?[\s.,。，]*$"
@@ -22,11 +22,12 @@ _match_block: Final = re.compile(r"(?:`{3,}|~{3,}|-{3}|#{1,6}\s|>|[-*+]\s|\d{1,9
 
 @dataclass(slots=True)
 class MathBlock:
-    """An open formula: what closes it, and what stood before it in the scanner.
+    """An open formula: what opens and closes it, and what stood before it in the scanner.
 
-    `text` is its first line without indentation; `is_whole` says that it ends on that line.
-    `text_lines` counts the lines of the paragraph at whose end it begins, 0 for a block of its own;
-    `content` is then what stands in the formula so far.
+    `text` is its first line without indentation; `is_whole` says that it ends on that line. `depth`
+    is the number of environments of this name that are open, one within the other. `text_lines`
+    counts the lines of the paragraph at whose end it begins, 0 for a block of its own; `content` is
+    then what stands in the formula so far.
     """
 
     opening: str
@@ -38,12 +39,27 @@ class MathBlock:
     is_whole: bool = False
     lines: int = 1
     has_blank: bool = False
+    depth: int = 1
     text_lines: int = 0
     content: str = ""
 
     def takes(self, after: str) -> bool:
         """Whether what follows the closing delimiter belongs to the formula's line."""
         return bool(_match_after(after))
+
+    def end_in(self, text: str) -> int:
+        """Return the position after what closes the formula in its next line; -1 without it."""
+        position = 0
+        while (end := text.find(self.closing, position)) >= 0:
+            self.depth += self._openings(text[position:end]) - 1
+            position = end + len(self.closing)
+            if not self.depth:
+                return position
+        self.depth += self._openings(text[position:])
+        return -1
+
+    def _openings(self, text: str) -> int:
+        return text.count(self.opening) if self.opening.startswith("\\begin") else 0
 
     def is_broken_by(self, raw: str) -> bool:
         """Whether a line shows that no formula was meant: TeX allows no blank line in one, and what
@@ -82,16 +98,17 @@ def open_math(rest: str, marker: str, after_blank: bool) -> MathBlock | None:
     closing = {"$$": "$$", "\\[": "\\]"}.get(delimiter) or delimiter.replace("begin", "end")
     inside = text[len(delimiter) :]
     block = MathBlock(delimiter, closing, text, not inside.strip(), marker, after_blank)
-    end = inside.find(closing)
+    end = block.end_in(inside)
     if end < 0:
         is_text = (
             delimiter == "$$" and not block.is_bare and not opens_display_formula(inside.strip())
         )
         return None if is_text else block
-    if delimiter == "$$" and inside[:end].strip() and not is_display_formula(inside[:end]):
+    formula = inside[: end - len(closing)]
+    if delimiter == "$$" and formula.strip() and not is_display_formula(formula):
         return None
-    label = delimiter == "\\[" and is_bracketed_label(inside[:end])
-    if not inside[:end].strip() or label or not block.takes(inside[end + len(closing) :]):
+    label = delimiter == "\\[" and is_bracketed_label(formula)
+    if not formula.strip() or label or not block.takes(inside[end:]):
         return None
     block.is_whole = True
     return block

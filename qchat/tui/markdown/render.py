@@ -244,7 +244,7 @@ class Renderer:
         indent = 4 if width > _MIN_TEXT + 4 else 0
         drawn = to_lines(source, width - indent)
         if drawn is None:
-            drawn = piece.body.split("\n") if piece.body.strip() else []
+            drawn = piece.body.expandtabs(4).split("\n") if piece.body.strip() else []
         lead: Sequence[Span] = [(" " * indent, None)] if indent else ()
         for line in drawn:
             for line_spans, soft in wrap([(line, self.palette.math)], max(_MIN_TEXT, width - 4)):

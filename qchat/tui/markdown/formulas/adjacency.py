@@ -23,7 +23,9 @@ from .tree import (
 )
 
 NO_SPACE: Final = -1
-_PREFIXED: Final = frozenset(
+APART: Final = 2  # cells of space that part two items
+TAG_GAP: Final = 4  # cells before the number of an equation
+PREFIXED: Final = frozenset(
     [Kind.BINARY, Kind.RELATION, Kind.OPEN, Kind.PUNCTUATION, Kind.LARGE, Kind.FUNCTION]
 )
 
@@ -67,7 +69,7 @@ def touches_left(node: Node | None) -> bool:
         return node.text[-1:].isalnum()
     if isinstance(node, Symbol) and node.text in "|‖":
         return False
-    if isinstance(node, Symbol) and node.text in "÷∕⁄":
+    if isinstance(node, Symbol) and node.text in ("÷", "∕", "⁄", ":", "mod"):
         return True
     kinds = (Kind.ORDINARY, Kind.NUMBER, Kind.FUNCTION, Kind.CLOSE)
     return node is not None and kind_of(node) in kinds
@@ -77,7 +79,7 @@ def touches_right(node: Node | None) -> bool:
     """Whether a node on the right is a factor of what stands before it, or divides it."""
     if isinstance(node, Text):
         return node.text[:1].isalnum()
-    if isinstance(node, Symbol) and node.text == "!":
+    if isinstance(node, Symbol) and node.text in ("!", ":"):
         return True
     if isinstance(node, Symbol) and node.text in "|‖":
         return False
@@ -117,6 +119,37 @@ def is_tight(node: Node) -> bool:
     return isinstance(node, Root | Accent | Boxed)
 
 
+def open_sides(node: Node) -> tuple[bool, bool]:
+    """Whether the rows and columns of a node end on the left, on the right, at no delimiter."""
+    if isinstance(node, Matrix):
+        return not node.left, not node.right
+    if isinstance(node, Fenced) and any(open_sides(node.body)):
+        return not node.left, not node.right
+    return False, False
+
+
+def needs_fence(atoms: Sequence[Atom], index: int) -> bool:
+    """Whether a neighbour on one line would look like a part of an atom's first or last row."""
+    left, right = open_sides(atoms[index].node)
+    return (left and index > 0) or (right and _is_followed(atoms[index + 1 :]))
+
+
+def _is_followed(atoms: Sequence[Atom]) -> bool:
+    """Whether there is more than the end of a sentence and the number of an equation."""
+    for node, space in atoms:
+        if node == Text("(") and space >= TAG_GAP:
+            return False
+        if not _is_mark(node):
+            return True
+    return False
+
+
+def _is_mark(node: Node) -> bool:
+    if isinstance(node, Symbol):
+        return node.kind is Kind.PUNCTUATION or node.text == "."
+    return isinstance(node, Text) and not any(map(str.isalnum, node.text))
+
+
 def gap_before(atoms: Sequence[Atom], index: int, *, stacked: bool, tight: bool) -> int:
     """Return the cells between an atom and the one before it."""
     node, space = atoms[index]
@@ -125,6 +158,8 @@ def gap_before(atoms: Sequence[Atom], index: int, *, stacked: bool, tight: bool)
     if not index:
         return max(0, space)
     left = atoms[index - 1].node
+    if stacked and (open_sides(left)[1] or open_sides(node)[0]) and not _is_mark(node):
+        return APART
     if (isinstance(left, Text) and left.text.endswith(" ")) or (
         isinstance(node, Text) and node.text.startswith(" ")
     ):
@@ -132,9 +167,9 @@ def gap_before(atoms: Sequence[Atom], index: int, *, stacked: bool, tight: bool)
     for at in (index, index - 1):
         kind = kind_of(atoms[at].node)
         if kind is Kind.RELATION:
-            return 0 if tight else 1
+            return 1 if not tight or _is_word(atoms[at].node) else 0
         if kind is Kind.BINARY and _is_sign(atoms, at):
-            return int(at == index and not tight and kind_of(left) is Kind.FUNCTION)
+            return 0 if tight or at != index else _gap_before_sign(left, space)
         if kind is Kind.BINARY:
             return 0 if tight else int(_is_spaced(atoms, at))
     if _needs_gap(left, node, stacked=stacked):
@@ -146,11 +181,17 @@ def gap_before(atoms: Sequence[Atom], index: int, *, stacked: bool, tight: bool)
     return 1 if space == 1 or (space == 0 and not tight and not _closes_up(left, node)) else 0
 
 
+def _gap_before_sign(left: Node, space: int) -> int:
+    if kind_of(left) in (Kind.BINARY, Kind.PUNCTUATION):
+        return int(space >= 0)
+    return int(kind_of(left) in (Kind.FUNCTION, Kind.RELATION))
+
+
 def _is_sign(atoms: Sequence[Atom], at: int) -> bool:
     """Whether a binary operator has nothing on its left or right that it could combine."""
     if at == 0 or at + 1 >= len(atoms):
         return True
-    return kind_of(atoms[at - 1].node) in _PREFIXED
+    return kind_of(atoms[at - 1].node) in PREFIXED
 
 
 def _is_spaced(atoms: Sequence[Atom], at: int) -> bool:
@@ -179,7 +220,7 @@ def _needs_gap(left: Node, node: Node, *, stacked: bool) -> bool:
 
 def _closes_up(left: Node, node: Node) -> bool:
     """Whether a space in the source between two nodes is left out."""
-    return isinstance(left, Symbol) and left.text in "/|" and not isinstance(node, Text)
+    return isinstance(left, Symbol) and left.text == "/" and not isinstance(node, Text)
 
 
 def _mark_of(node: Node) -> str:

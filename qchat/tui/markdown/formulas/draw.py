@@ -5,23 +5,26 @@ there. Whether a fraction or a root needs them is decided by its neighbours: ``1
 ``(1/2)x``.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Final
-from unicodedata import combining
 
 from rich.cells import cell_len
 
+from .accents import accented
 from .adjacency import (
+    APART,
     atoms_of,
     gap_before,
     is_number,
     is_number_fraction,
     is_tight,
     kind_of,
+    needs_fence,
+    open_sides,
     touches_left,
     touches_right,
 )
+from .bars import has_outside, is_clear, paired
 from .box import Box, beside, brace, enclose, frame, pad, stack, text_box
 from .grid import grid_box
 from .symbols import SUBSCRIPTS, SUPERSCRIPTS
@@ -45,11 +48,14 @@ from .tree import (
     Stack,
     Symbol,
     Text,
+    row,
 )
 
 _ROOTS: Final = {"3": "∛", "4": "∜"}
+_FENCE: Final = ("⟮", "⟯")
+"""Encloses, on one line, rows and columns without delimiters of their own, and bars in bars."""
+_BOX: Final = ("▕", "▏")
 _LEFTWARDS: Final = "←⇐↩↞↼↽"
-_APART: Final = 2  # cells of space that part two items
 
 
 class Drawer:
@@ -67,16 +73,22 @@ class Drawer:
         items = node.items if isinstance(node, Row) else (node,)
         return self._row(items)
 
-    def _row(self, items: Sequence[Node]) -> Box:
-        atoms = atoms_of(items)
+    def _row(self, items: Sequence[Node], *, closed: bool = False) -> Box:
+        """Draw items side by side; `closed` says that more rows or columns are around them."""
+        atoms = atoms_of(paired(items))
         boxes: list[Box] = []
         for index, atom in enumerate(atoms):
-            before = atoms[index - 1].node if index and atom.space < _APART else None
+            before = atoms[index - 1].node if index and atom.space < APART else None
             after = atoms[index + 1] if index + 1 < len(atoms) else None
-            right = after.node if after is not None and after.space < _APART else None
+            right = after.node if after is not None and after.space < APART else None
             if gap := gap_before(atoms, index, stacked=self._stacked, tight=self._tight):
                 boxes.append(text_box(" " * gap))
-            boxes.append(self._item(atom.node, before, right))
+            box = self._item(atom.node, before, right)
+            if not self._stacked and (
+                needs_fence(atoms, index) or (closed and any(open_sides(atom.node)))
+            ):
+                box = enclose(box, *_FENCE)
+            boxes.append(box)
         return beside(boxes)
 
     def _item(self, item: Node, before: Node | None, after: Node | None) -> Box:
@@ -110,7 +122,7 @@ class Drawer:
         if isinstance(node, Root):
             return self._root(node, closed=False)
         if isinstance(node, Accent):
-            return self._accent(node)
+            return accented(self.draw(node.body), node.mark)
         if isinstance(node, Brace):
             return self._brace(node)
         if isinstance(node, Stack):
@@ -118,10 +130,10 @@ class Drawer:
         if isinstance(node, Arrow):
             return self._arrow(node)
         if isinstance(node, Fenced):
-            return enclose(self.draw(node.body), node.left, node.right)
+            return self._fenced(self.draw(node.body), node)
         if isinstance(node, Boxed):
             body = self.draw(node.body)
-            return frame(body) if self._stacked else enclose(body, "⟦", "⟧")
+            return frame(body) if self._stacked else enclose(body, *_BOX)
         if isinstance(node, Phantom):
             return text_box(" " * self.draw(node.body).width)
         return self._matrix(node)
@@ -139,6 +151,8 @@ class Drawer:
             width = max(upper.width, lower.width)
             if node.word:
                 return enclose(stack([upper, text_box(""), lower], 1), node.left, node.right)
+            if any("─" * width in box.lines for box in (upper, lower)):
+                width += 2  # of two bars the longer one is that of the whole
             return stack([upper, text_box("─" * width), lower], 1)
         if node.word:
             text = f"{self._line(node.numerator)} {node.word} {self._line(node.denominator)}"
@@ -146,8 +160,19 @@ class Drawer:
         parts = [self._operand(part) for part in (node.numerator, node.denominator)]
         return text_box("/".join(parts))
 
+    def _fenced(self, body: Box, node: Fenced | Matrix) -> Box:
+        inner = node.body if isinstance(node, Fenced) else node
+        if not self._stacked and not is_clear(node.left, inner, body.text):
+            body = enclose(body, *_FENCE)
+        return enclose(body, node.left, node.right)
+
     def _operand(self, node: Node) -> str:
+        """Return a node on one line, in parentheses where it would come apart."""
         text = self._line(node)
+        if any(open_sides(node)):
+            return text.join(_FENCE)
+        if isinstance(node, Row):
+            node = row(list(paired(node.items)))
         return text if is_tight(node) else f"({text})"
 
     def _root(self, node: Root, *, closed: bool) -> Box:
@@ -192,6 +217,8 @@ class Drawer:
         return mark + (text if len(text) == 1 and not closed else f"({text})")
 
     def _base(self, node: Node) -> Box:
+        if not self._stacked and any(open_sides(node)):
+            return enclose(self._node(node), *_FENCE)
         if self._stacked and not isinstance(node, Row | Fraction | Script | Root):
             return self._node(node)
         if node == EMPTY or not isinstance(node, Row | Fraction | Script | Root):
@@ -230,27 +257,18 @@ class Drawer:
         above = upper.height if upper else 0
         return beside([base, Box(tuple(lines), above + base.baseline)])
 
-    def _accent(self, node: Accent) -> Box:
-        body = self.draw(node.body)
-        if body.height > 1:
-            over = node.mark in "\u0305\u0304\u0302\u0303\u20d7\u20d6\u030c"
-            rule = text_box(("→" if node.mark == "\u20d7" else "─") * body.width)
-            return stack([rule, body], 1) if over else body
-        return text_box("".join(_mark(character, node.mark) for character in body.text))
-
     def _brace(self, node: Brace) -> Box:
         body = self.draw(node.body)
         if not self._stacked:
             sign = brace(1, above=node.above, square=node.square)
-            text = body.text if is_tight(node.body) else f"({body.text})"
-            return text_box(text + sign)
+            return text_box(self._operand(node.body) + sign)
         line = text_box(brace(body.width, above=node.above, square=node.square))
         return stack([line, body], 1) if node.above else stack([body, line], 0)
 
     def _stack(self, node: Stack) -> Box:
         base = self.draw(node.base)
         if not self._stacked:
-            text = base.text if is_tight(node.base) or len(base.text) == 1 else f"({base.text})"
+            text = base.text if len(base.text) == 1 else self._operand(node.base)
             for part, mark in ((node.above, "⇡"), (node.below, "⇣")):
                 if part is not None:
                     label = self._compact(part)
@@ -272,6 +290,7 @@ class Drawer:
         if self._stacked:
             shaft *= max(cell_len(above), cell_len(below)) + 1
         else:
+            above = above.join(_FENCE) if has_outside(above, ";") else above
             label = f"({above}; {below})" if below else f"({above})"
             shaft = label + shaft if node.symbol in _LEFTWARDS else shaft + label
         arrow = text_box(node.symbol + shaft if node.symbol in _LEFTWARDS else shaft + node.symbol)
@@ -282,7 +301,7 @@ class Drawer:
 
     def _matrix(self, node: Matrix) -> Box:
         if not self._stacked:
-            return enclose(text_box("; ".join(self._row_lines(node))), node.left, node.right)
+            return self._fenced(text_box("; ".join(self._row_lines(node, closed=True))), node)
         rows: list[list[Box]] = []
         for cells in node.rows:
             boxes = [self.draw(cell) for cell in cells]
@@ -291,31 +310,51 @@ class Drawer:
                     if _begins_with_operator(cells[number]):
                         boxes[number] = beside([text_box(" "), boxes[number]])
             rows.append(boxes)
-        return enclose(grid_box(rows, node.grid, node.columns, node.rules), node.left, node.right)
+        grid = grid_box(rows, node.grid, node.columns, node.rules, node.bars)
+        return enclose(grid, node.left, node.right)
 
-    def _row_lines(self, node: Matrix) -> list[str]:
-        """Return the rows of a matrix, a line each."""
+    def _row_lines(self, node: Matrix, *, closed: bool) -> list[str]:
+        """Return the rows of a matrix, a line each; `closed` as for `_row`."""
         if node.grid is Grid.ALIGNED:
-            return [self.draw(_joined(cells)).text for cells in node.rows]
-        rows = [[self.draw(cell).text for cell in cells] for cells in node.rows]
-        has_commas = any(cell.endswith(",") for cells in rows for cell in cells)
-        return [("  " if has_commas else ", ").join(cells) for cells in rows]
+            return [self._row(_joined(cells), closed=closed).text for cells in node.rows]
+        rows = [[self._cell(cell) for cell in cells] for cells in node.rows]
+        if all(len(cells) == 1 for cells in rows):  # a comma would look like two columns
+            rows = [[_enclosed(cells[0], ",")] for cells in rows]
+        has_commas = any(has_outside(cell, ",") for cells in rows for cell in cells)
+        gap = "  " if has_commas else ", "
+        return [_with_gaps(cells, gap, node.bars) for cells in rows]
+
+    def _cell(self, node: Node) -> str:
+        items = node.items if isinstance(node, Row) else (node,)
+        return _enclosed(self._row(items, closed=True).text, ";")
 
     def lines(self, node: Node) -> list[str]:
         """Return a whole formula: its rows where it has several, else all of its lines."""
         if isinstance(node, Matrix) and node.grid is Grid.ALIGNED and not self._stacked:
-            return self._row_lines(node)
+            return self._row_lines(node, closed=False)
         return list(self.draw(node).lines)
 
 
-def _joined(cells: Sequence[Node]) -> Node:
-    """Return the cells of an aligned row as one row; pairs of columns are apart."""
+def _with_gaps(cells: Sequence[str], gap: str, bars: frozenset[int]) -> str:
+    text = ""
+    for number, cell in enumerate(cells):
+        text += (" | " if number in bars else gap if number else "") + cell
+    return text
+
+
+def _enclosed(cell: str, separator: str) -> str:
+    """Enclose a cell in which a separator stands, which at its end is punctuation."""
+    return cell.join(_FENCE) if has_outside(cell[:-1], separator) else cell
+
+
+def _joined(cells: Sequence[Node]) -> Sequence[Node]:
+    """Return the items of an aligned row; pairs of columns are apart."""
     items: list[Node] = []
     for number, cell in enumerate(cells):
         if number:
             items.append(Space(3) if number % 2 == 0 else Space())
         items.extend(cell.items if isinstance(cell, Row) else (cell,))
-    return Row(tuple(items))
+    return items
 
 
 def _corners(base: Box, low: str, high: str) -> Box:
@@ -335,7 +374,3 @@ def _mapped(text: str, table: dict[str, str]) -> str | None:
     if any(character not in table for character in text):
         return None
     return "".join(table[character] for character in text)
-
-
-def _mark(character: str, mark: str) -> str:
-    return character if combining(character) else unicodedata.normalize("NFC", character + mark)

@@ -11,40 +11,50 @@ def widen(box: Box, width: int, align: str) -> Box:
     return Box(tuple(pad(line, width, align) for line in box.lines), box.baseline)
 
 
-def grid_box(rows: Sequence[Sequence[Box]], grid: Grid, columns: str, rules: frozenset[int]) -> Box:
+def grid_box(
+    rows: Sequence[Sequence[Box]],
+    grid: Grid,
+    columns: str,
+    rules: frozenset[int],
+    bars: frozenset[int],
+) -> Box:
     """Return rows of cells as one box, its baseline in the middle."""
     count = max((len(row) for row in rows), default=0)
     if not count:
         return text_box("")
     widths = [max((row[n].width for row in rows if n < len(row)), default=0) for n in range(count)]
+    gaps = [_gap(grid, number, bars) if number else "" for number in range(count)]
     lines: list[Box] = []
     for row in rows:
+        above = max((cell.baseline for cell in row), default=0)
+        below = max((cell.height - cell.baseline for cell in row), default=1)
         parts: list[Box] = []
         for number, width in enumerate(widths):
-            if number:
-                parts.append(text_box(" " * _gap(grid, number)))
+            parts.append(Box((gaps[number],) * (above + below), above))
             cell = row[number] if number < len(row) else text_box("")
             parts.append(widen(cell, width, _align(grid, number, columns, count)))
         lines.append(beside(parts))
+    blank = "".join(gap + " " * width for gap, width in zip(gaps, widths, strict=True))
+    rule = blank.replace(" ", "─").replace("│", "┼")
     is_tall = any(line.height > 1 for line in lines)
     boxes: list[Box] = []
     for number, line in enumerate(lines):
         if number and is_tall and number not in rules:
-            boxes.append(text_box(""))
+            boxes.append(text_box(blank))
         if number in rules:
-            boxes.append(text_box("─" * line.width))
+            boxes.append(text_box(rule))
         boxes.append(line)
     if len(lines) in rules:
-        boxes.append(text_box("─" * lines[0].width))
+        boxes.append(text_box(rule))
     whole = stack(boxes, 0, "l")
     return whole if len(lines) == 1 else Box(whole.lines, (whole.height - 1) // 2)
 
 
-def _gap(grid: Grid, column: int) -> int:
-    """Return the cells in front of a column."""
+def _gap(grid: Grid, column: int, bars: frozenset[int]) -> str:
+    """Return what stands in front of a column on each line."""
     if grid is Grid.ALIGNED:
-        return 0 if column % 2 else 3
-    return 2
+        return "" if column % 2 else "   "
+    return " │ " if column in bars else "  "
 
 
 def _align(grid: Grid, column: int, columns: str, count: int) -> str:

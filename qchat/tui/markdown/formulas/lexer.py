@@ -4,11 +4,15 @@ import re
 from typing import Final
 
 _tokenize: Final = re.compile(
-    r"\\(?:begin|end)\s*\{[^{}\\]*\}|\\[A-Za-z]+\*?|\\.|\s+|[^\\]", re.DOTALL
+    r"\\(?:begin|end)\s*\{[^{}\\]*\}|\\[A-Za-z]+|\\.|\s+|[^\\]", re.DOTALL
 ).finditer
 _match_dimension: Final = re.compile(
     r"\s*=?\s*([-+]?\s*(?:\d+\.?\d*|\.\d+))\s*(em|ex|pt|mu|cm|mm|in|pc|px|bp)"
 ).match
+_is_length: Final = re.compile(
+    r"\s*-?\s*(?:[\d.]+\s*(?:true\s*)?[a-z]{2}|[\d.]*\s*"
+    r"\\(?:jot|\w+skip|\w+skipamount|\w+(?:width|height)))\s*(?:(?:plus|minus)[^\]]*)?"
+).fullmatch
 
 
 class FormulaError(Exception):
@@ -70,12 +74,25 @@ class Lexer:
         """Return the source of an argument in square brackets; None where there is none."""
         if not self.accept("["):
             return None
+        return self.until("]")
+
+    def skip_options(self) -> None:
+        """Move past the arguments in square brackets that are next."""
+        while self.raw_option() is not None:
+            pass
+
+    def until(self, token: str) -> str:
+        """Return the source up to a token, which is read. Raises `FormulaError` without it."""
         start, depth = self.position, 0
-        while token := self.next():
-            if token == "]" and not depth:
+        while following := self.next():
+            if following == token and not depth:
                 return "".join(self.tokens[start : self.position - 1])
-            depth += (token == "{") - (token == "}")
-        raise FormulaError("a bracket is open")
+            depth += (following == "{") - (following == "}")
+        raise FormulaError(f"{token} is missing")
+
+    def end_row(self) -> None:
+        """Move past the star and the length in brackets that may follow the end of a row."""
+        self.position = after_row_end(self.tokens, self.position)
 
     def dimension(self) -> int:
         """Read a length such as ``1em`` or ``{-18mu}`` and return it in cells (two to an em)."""
@@ -90,6 +107,19 @@ class Lexer:
         while size > 0:
             size -= len(self.next())
         return cells(match[0])
+
+
+def after_row_end(tokens: list[str], position: int) -> int:
+    """Return the position after the star and the length that may follow the end of a row.
+
+    Brackets with anything else in them are the beginning of the next row.
+    """
+    if tokens[position : position + 1] == ["*"]:
+        position += 1
+    if tokens[position : position + 1] != ["["] or "]" not in tokens[position:]:
+        return position
+    end = tokens.index("]", position)
+    return end + 1 if _is_length("".join(tokens[position + 1 : end])) else position
 
 
 _PER_EM: Final = {"em": 1, "ex": 2.3, "pt": 10, "mu": 18, "cm": 0.35, "mm": 3.5, "in": 0.14}

@@ -1,13 +1,15 @@
 """Commands that stand for other structures: brackets of physics, chemistry, spaces, ``\\not``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from . import symbols
-from .chemistry import formula_source
-from .environments import substack
+from .adjacency import TAG_GAP
+from .chemistry import formula_source, unit_source
+from .environments import TEX_GRIDS, substack, tex_grid
 from .lexer import FormulaError
-from .reader import Reader
+from .physics import PHYSICS, fenced
+from .reader import Macro, Reader
 from .tree import (
     EMPTY,
     Boxed,
@@ -15,6 +17,7 @@ from .tree import (
     Fraction,
     Kind,
     Node,
+    Root,
     Row,
     Script,
     Space,
@@ -24,20 +27,14 @@ from .tree import (
     row,
 )
 
-Macro = Callable[[Reader], Node]
-
 
 def expand(reader: Reader, name: str) -> Node | None:
     """Return what a command and its arguments stand for; None for one that is no macro here.
 
     Raises `FormulaError` where an argument is missing.
     """
-    macro = _MACROS.get(name)
+    macro = _MACROS.get(name) or _MACROS.get(name.rstrip("*"))
     return None if macro is None else macro(reader)
-
-
-def _fenced(left: str, right: str) -> Macro:
-    return lambda reader: Fenced(left, reader.argument(), right)
 
 
 def _space(reader: Reader) -> Node:
@@ -67,9 +64,15 @@ def _pod(reader: Reader) -> Node:
 
 
 def _tag(reader: Reader) -> Node:
-    return row(
-        [Space(4), Text("("), reader.nested(f"\\text{{{reader.lexer.raw_group()}}}"), Text(")")]
-    )
+    return row([Space(TAG_GAP), Text("("), _label(reader), Text(")")])
+
+
+def _bare_tag(reader: Reader) -> Node:
+    return row([Space(TAG_GAP), _label(reader)])
+
+
+def _label(reader: Reader) -> Node:
+    return reader.nested(f"\\text{{{reader.lexer.raw_group()}}}")
 
 
 def _genfrac(reader: Reader) -> Node:
@@ -77,7 +80,10 @@ def _genfrac(reader: Reader) -> Node:
     thickness = reader.lexer.raw_group().strip()
     reader.lexer.raw_group()
     word = "over" if thickness.startswith("0") and not thickness.strip("0pt ") else ""
-    fraction = Fraction(reader.argument(), reader.argument(), word)
+    if word:
+        word = "choose" if (left, right) == ("(", ")") else word
+        return Fraction(reader.argument(), reader.argument(), word, left, right)
+    fraction = Fraction(reader.argument(), reader.argument())
     return Fenced(left, fraction, right) if left or right else fraction
 
 
@@ -91,49 +97,32 @@ def _delimiter(reader: Reader) -> str:
     return source
 
 
-def _braket(reader: Reader) -> Node:
-    parts = reader.lexer.raw_group().split("|")
-    items: list[Node] = []
-    for number, part in enumerate(parts):
-        items += [*([Symbol("|", Kind.PUNCTUATION)] if number else []), reader.nested(part)]
-    return Fenced("⟨", row(items), "⟩")
-
-
-def _ketbra(reader: Reader) -> Node:
-    ket = reader.argument()
-    bra = reader.argument() if reader.lexer.peek() == "{" else ket
-    return row([Fenced("|", ket, "⟩"), Fenced("⟨", bra, "|")])
-
-
 def _set(reader: Reader) -> Node:
     return Fenced("{", reader.argument(), "}")
-
-
-def _derivative(sign: str) -> Macro:
-    def macro(reader: Reader) -> Node:
-        order = reader.option()
-        function = reader.argument()
-        variable = reader.argument() if reader.lexer.peek() == "{" else EMPTY
-        if variable == EMPTY:  # one argument is the variable of an operator
-            function, variable = EMPTY, function
-        if order is None:
-            return Fraction(_differential(sign, function), _differential(sign, variable))
-        upper = row([Script(Symbol(sign), None, order), function])
-        return Fraction(upper, Script(_differential(sign, variable), None, order))
-
-    return macro
-
-
-def _differential(sign: str, node: Node) -> Node:
-    """Return dx as one word, so that df/dx needs no parentheses."""
-    if isinstance(node, Symbol) and node.text.isalnum():
-        return Text(sign + node.text)
-    return row([Symbol(sign), node]) if node != EMPTY else Symbol(sign)
 
 
 def _math_choice(reader: Reader) -> Node:
     choices = [reader.argument() for _style in range(4)]
     return choices[1]
+
+
+def _root(reader: Reader) -> Node:
+    degree = reader.nested(reader.lexer.until("\\of"))
+    return Root(reader.argument(), degree)
+
+
+def _build_relation(reader: Reader) -> Node:
+    above = reader.nested(reader.lexer.until("\\over"))
+    return Stack(reader.argument(), above=above)
+
+
+def _prescript(reader: Reader) -> Node:
+    above, below, base = reader.argument(), reader.argument(), reader.argument()
+    return row([Script(EMPTY, below, above), base])
+
+
+def _tex_grid(name: str) -> Macro:
+    return lambda reader: tex_grid(name, reader.lexer.raw_group(), reader.nested)
 
 
 def _verbatim(reader: Reader) -> Node:
@@ -146,7 +135,7 @@ def _verbatim(reader: Reader) -> Node:
             raise FormulaError("\\verb has no end")
         if token.endswith(opened):
             return Text(text + token[:-1])
-        text += token
+        text += " " if token.isspace() else token
     return Text(text)
 
 
@@ -171,34 +160,30 @@ def _overunderset(reader: Reader) -> Node:
 
 
 _MACROS: Final[Mapping[str, Macro]] = {
-    **dict.fromkeys(("ket", "Ket"), _fenced("|", "⟩")),
-    **dict.fromkeys(("bra", "Bra"), _fenced("⟨", "|")),
-    **dict.fromkeys(("braket", "Braket"), _braket),
-    **dict.fromkeys(("ketbra", "dyad", "outerproduct"), _ketbra),
+    **PHYSICS,
     **dict.fromkeys(("set", "Set"), _set),
-    **dict.fromkeys(("abs", "absolutevalue"), _fenced("|", "|")),
-    **dict.fromkeys(("norm", "Norm"), _fenced("‖", "‖")),
-    "ceil": _fenced("⌈", "⌉"),
-    "floor": _fenced("⌊", "⌋"),
-    "qty": _fenced("(", ")"),
-    "expval": _fenced("⟨", "⟩"),
-    "ev": _fenced("⟨", "⟩"),
-    **dict.fromkeys(("dv", "derivative"), _derivative("d")),
-    **dict.fromkeys(("pdv", "partialderivative"), _derivative("∂")),
-    **dict.fromkeys(("hspace", "hspace*", "kern", "mkern", "hskip", "mskip", "mspace"), _space),
+    "ceil": fenced("⌈", "⌉"),
+    "floor": fenced("⌊", "⌋"),
+    **dict.fromkeys(("hspace", "kern", "mkern", "hskip", "mskip", "mspace"), _space),
     "not": _not,
     "pmod": _modulo("(", ")"),
     "mod": _modulo("", ""),
     "bmod": lambda _reader: Symbol("mod", Kind.RELATION),
     "pod": _pod,
-    **dict.fromkeys(("tag", "tag*"), _tag),
+    "tag": _tag,
+    "tag*": _bare_tag,
     "genfrac": _genfrac,
+    "root": _root,
+    "buildrel": _build_relation,
+    "prescript": _prescript,
+    **{name: _tex_grid(name) for name in TEX_GRIDS},
     "overunderset": _overunderset,
+    "Overrightarrow": lambda reader: Stack(reader.argument(), above=Symbol("⇒", Kind.RELATION)),
     "substack": lambda reader: substack(reader.lexer.raw_group(), reader.nested),
     "ce": lambda reader: reader.nested(formula_source(reader.lexer.raw_group())),
-    "pu": lambda reader: reader.nested(formula_source(reader.lexer.raw_group())),
+    "pu": lambda reader: reader.nested(unit_source(reader.lexer.raw_group())),
     "mathchoice": _math_choice,
-    **dict.fromkeys(("verb", "verb*"), _verbatim),
+    "verb": _verbatim,
     "rule": _rule,
     "hline": lambda _reader: Text("───"),
     "phase": _wrapped("∠", ""),

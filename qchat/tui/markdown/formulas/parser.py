@@ -1,10 +1,10 @@
 """Parses LaTeX into the tree of `tree`. What it doesn't know stays in the tree as its source."""
 
-import re
 from typing import Final
 
-from . import symbols
-from .environments import lines_of, parse_environment
+from . import names, symbols
+from .bars import BARS
+from .environments import ROW_ENDS, lines_of, parse_environment
 from .lexer import FormulaError, Lexer
 from .macros import expand
 from .styles import plain_text, restyle
@@ -32,55 +32,6 @@ from .tree import (
 
 MAX_DEPTH: Final = 40
 
-_FRACTIONS: Final = frozenset(["frac", "dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "fraction"])
-_BINOMIALS: Final = frozenset(["binom", "dbinom", "tbinom"])
-_INFIX: Final = {
-    "over": ("", "", ""), "above": ("", "", ""), "atop": ("over", "", ""),
-    "choose": ("choose", "(", ")"), "brace": ("over", "{", "}"), "brack": ("over", "[", "]"),
-}  # fmt: skip
-_TEXTS: Final = frozenset(
-    """
-    text textrm textit textbf texttt textsf textsc textup textmd textnormal emph mbox hbox
-    fbox
-    """.split()  # noqa: SIM905
-)
-_UPRIGHT: Final = frozenset(["mathrm", "operatorname*", "operatorname", "mathup", "symup", "rm*"])
-_PLAIN: Final = frozenset(
-    """
-    mathit mathnormal mathop mathbin mathrel mathord mathopen mathclose mathpunct mathinner
-    mathllap mathrlap mathclap llap rlap clap vcenter smash ensuremath displaystyle*
-    mathstrut* blue red green orange purple pink gray grey teal magenta cyan brown violet
-    black
-    """.split()  # noqa: SIM905
-)  # drawn as their argument: kerning and colors have no form in plain text
-_CLASSES: Final = {
-    "mathop": Kind.LARGE, "mathbin": Kind.BINARY, "mathrel": Kind.RELATION,
-    "mathord": Kind.ORDINARY, "mathopen": Kind.OPEN, "mathclose": Kind.CLOSE,
-    "mathpunct": Kind.PUNCTUATION,
-}  # fmt: skip
-_IGNORED: Final = frozenset(
-    """
-    displaystyle textstyle scriptstyle scriptscriptstyle nonumber notag boldmath unboldmath
-    tiny scriptsize footnotesize small normalsize large Large LARGE huge Huge rm it bf sf tt
-    cal nobreak allowbreak mathstrut strut relax protect ! negthinspace negmedspace
-    negthickspace displaylimits centering noindent / - null
-    """.split()  # noqa: SIM905
-)
-_SKIPPED: Final = {
-    # Commands without a form: the number of arguments that go with each.
-    "color": 1, "label": 1, "require": 1, "vspace": 1, "vspace*": 1, "vphantom": 1, "bigskip": 0,
-    "textcolor": 1, "colorbox": 1, "fcolorbox": 2, "htmlId": 1, "htmlClass": 1, "htmlStyle": 1,
-    "htmlData": 1, "href": 1, "raisebox": 1, "hypertarget": 1, "setlength": 2, "hphantom*": 0,
-    "class": 1, "cssId": 1, "style": 1, "bbox": 0, "tooltip": 0,
-}  # fmt: skip
-_BIG: Final = re.compile(r"(?:big|Big|bigg|Bigg)[lrm]?$").match
-_DELIMITERS: Final = frozenset(["left", "right", "middle"])
-_BRACES: Final = {
-    "overbrace": (True, False), "underbrace": (False, False), "overbracket": (True, True),
-    "underbracket": (False, True),
-}  # fmt: skip
-_WORDS: Final = {"KaTeX": "KaTeX", "LaTeX": "LaTeX", "TeX": "TeX", "dd": "d"}
-
 
 class Parser:
     """Parses one formula, or one cell of a matrix."""
@@ -102,11 +53,11 @@ class Parser:
         while (token := self.lexer.next()) != closing:
             if not token:
                 raise FormulaError(f"{closing} is missing")
-            if token in ("\\\\", "\\cr", "\\newline", "\\\\*"):
-                self.lexer.raw_option()
+            if token in ROW_ENDS:
+                self.lexer.end_row()
                 lines.append(row(items))
                 items = []
-            elif token[0] == "\\" and token[1:] in _INFIX:
+            elif token[0] == "\\" and token[1:] in names.INFIX:
                 items = [self._infix(token[1:], row(items), closing)]
                 break
             else:
@@ -138,7 +89,7 @@ class Parser:
     def _infix(self, name: str, before: Node, closing: str) -> Node:
         if name == "above":
             self.lexer.dimension()
-        word, left, right = _INFIX[name]
+        word, left, right = names.INFIX[name]
         self._depth -= 1
         after = self.parse(closing)
         return Fraction(before, after, word, left, right)
@@ -157,7 +108,8 @@ class Parser:
             items.append(Symbol(":=", Kind.RELATION))
         else:
             node = self._atom(token)
-            if token == "{" and isinstance(node, Row | Script | Fraction) and self._takes_script():
+            is_group = token == "{" or token[1:] in names.GROUPS
+            if is_group and isinstance(node, Row | Script | Fraction) and self._takes_script():
                 # {ab}^2: the script belongs to the whole group
                 items.append(node if isinstance(node, Row) else Row((node,)))
             elif isinstance(node, Row):
@@ -243,21 +195,27 @@ class Parser:
         return parse_environment(name, self.lexer, self.nested)
 
     def _command(self, name: str) -> Node:
+        if name in names.STARRED and self.lexer.peek() == "*":
+            name += self.lexer.next()
+            while self.lexer.peek() == "*":  # \mel**
+                self.lexer.next()
         if name in symbols.SPACES or name.isspace():
             return Space(symbols.SPACES.get(name, 1))
         if name in symbols.FUNCTIONS:
             return Symbol(symbols.FUNCTIONS[name], Kind.FUNCTION)
-        if name in _IGNORED:
+        if name in names.IGNORED:
             return EMPTY
-        if name in _SKIPPED:
+        if name in names.WITH_OPTIONS:
+            self.lexer.skip_options()
+        if name in names.SKIPPED:
             return self._skip(name)
-        if name in _DELIMITERS or _BIG(name):
-            return self._delimiter(name)
-        if name in _TEXTS:
+        if name in names.TEXTS:
             return self._text()
+        if name in names.DELIMITERS or names.is_big(name):
+            return self._delimiter(name)
         if name in symbols.ALPHABETS:
             return restyle(self.argument(), symbols.ALPHABETS[name])
-        if name in _PLAIN:
+        if name in names.PLAIN:
             return self._plain(name)
         structure = self._structure(name)
         if structure is not None:
@@ -270,61 +228,69 @@ class Parser:
 
     def _unknown(self, name: str) -> Node:
         """Keep a command that is not known as its source, and draw its arguments in braces."""
-        if self.lexer.peek() != "{":
-            return Symbol("\\" + name)
+        before = "\\" + name
         items: list[Node] = []
-        while self.lexer.peek() == "{":
-            opening = "{" if items else f"\\{name}{{"
-            items += [Symbol(opening, Kind.OPEN), self.argument(), Symbol("}", Kind.CLOSE)]
-        return Row(tuple(items))
+        while True:
+            start = self.lexer.position
+            self.lexer.skip_space()
+            option = self.lexer.raw_option() if self.lexer.peek() == "[" else None
+            if not self.lexer.accept("{"):  # brackets without braces after them are a formula
+                self.lexer.position = start
+                return Row(tuple(items)) if items else Symbol(before)
+            if option is not None:
+                before += f"[{' '.join(option.split())}]"
+            items += [Symbol(before + "{", Kind.OPEN), self.parse("}"), Symbol("}", Kind.CLOSE)]
+            before = ""
 
     def _structure(self, name: str) -> Node | None:
-        if name in _FRACTIONS:
+        if name in names.FRACTIONS:
             return Fraction(self.argument(), self.argument())
-        if name in _BINOMIALS:
+        if name in names.BINOMIALS:
             return Fraction(self.argument(), self.argument(), "choose", "(", ")")
         if name == "sqrt":
             degree = self.option()
             return Root(self.argument(), None if degree == Symbol("2", Kind.NUMBER) else degree)
         if name in symbols.ACCENTS:
             return Accent(self.argument(), symbols.ACCENTS[name])
-        if name in _BRACES:
-            return Brace(self.argument(), *_BRACES[name])
+        if name in names.BRACES:
+            return Brace(self.argument(), *names.BRACES[name])
         if name in symbols.X_ARROWS:
             below = self.option()
             return Arrow(symbols.X_ARROWS[name], self.argument(), below)
         if name in ("overset", "stackrel"):
+            option = self.option() if name == "stackrel" else None
             above, base = self.argument(), self.argument()
-            return Stack(base, above=above)
+            return Stack(base, above, option)
         if name == "underset":
             below, base = self.argument(), self.argument()
             return Stack(base, below=below)
-        if name in ("boxed", "fbox", "boxed*"):
-            return Boxed(self.argument())
+        if name in ("boxed", "fbox", "framebox"):
+            return Boxed(self.argument() if name == "boxed" else self._text())
         if name in ("phantom", "hphantom"):
             return Phantom(self.argument())
-        if name in _UPRIGHT:
+        if name in names.UPRIGHT:
             return self._upright(name)
-        if name in _WORDS:
-            return Text(_WORDS[name])
+        if name in names.WORDS:
+            return Text(names.WORDS[name])
         return None
 
     def _plain(self, name: str) -> Node:
-        if name == "smash":
-            self.lexer.raw_option()
         body = self.argument()
-        if name in _CLASSES and isinstance(body, Symbol | Text):
+        if name in names.CLASSES and isinstance(body, Symbol | Text):
             if body.text.isalpha() and len(body.text) > 1 and name == "mathop":
                 return Symbol(body.text, Kind.FUNCTION)
-            return Symbol(body.text, _CLASSES[name])
+            return Symbol(body.text, names.CLASSES[name])
         return body
 
     def _skip(self, name: str) -> Node:
-        if name == "color":
-            self.lexer.raw_option()
-        for _argument in range(_SKIPPED[name]):
+        """Leave out the arguments that have no form; return the one that is drawn, if any."""
+        for _argument in range(names.SKIPPED[name]):
             self.lexer.raw_group()
-        return EMPTY
+            if name in names.TEXTS:
+                self.lexer.skip_options()
+        if name in names.TEXTS:
+            return self._text()
+        return self.argument() if name in names.WITH_BODY else EMPTY
 
     def _upright(self, name: str) -> Node:
         body = self.argument()
@@ -341,6 +307,8 @@ class Parser:
         if name == "right":
             raise FormulaError("\\right without \\left")
         if name != "left":
+            if text in BARS and name[-1] in names.BAR_KINDS:
+                return Symbol(text, names.BAR_KINDS[name[-1]])
             return symbols.symbol(text) if text else EMPTY
         items: list[Node] = []
         while (token := self.lexer.next()) != "\\right":
@@ -380,5 +348,12 @@ def _has_limits(base: Node) -> bool:
 
 
 def parse(source: str) -> Node:
-    """Parse a formula without its delimiters. Raises `FormulaError`."""
-    return Parser(source).parse()
+    """Parse a formula without its delimiters.
+
+    Raises `FormulaError`, for a picture or program in an environment that is not known too: alone,
+    it stays as it was written.
+    """
+    tree = Parser(source).parse()
+    if isinstance(tree, Symbol) and tree.text.startswith("\\begin"):
+        raise FormulaError("the environment is not known")
+    return tree

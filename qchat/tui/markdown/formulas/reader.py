@@ -1,5 +1,6 @@
 """What a macro needs of the parser that met it."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from .lexer import Lexer
@@ -22,3 +23,7 @@ class Reader(Protocol):
 
     def delimiter_text(self) -> str:
         """Read a delimiter; '' for the invisible one."""
+
+
+Macro = Callable[[Reader], Node]
+"""Reads the arguments of a command and returns what it stands for."""

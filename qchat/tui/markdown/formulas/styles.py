@@ -1,6 +1,24 @@
 """The text of a tree, and a tree in another alphabet."""
 
-from .tree import Accent, Kind, Node, Row, Script, Space, Symbol, Text
+from dataclasses import replace
+
+from .tree import (
+    Accent,
+    Boxed,
+    Brace,
+    Fenced,
+    Fraction,
+    Kind,
+    Matrix,
+    Node,
+    Root,
+    Row,
+    Script,
+    Space,
+    Stack,
+    Symbol,
+    Text,
+)
 
 
 def plain_text(node: Node) -> str | None:
@@ -31,8 +49,14 @@ def restyle(node: Node, table: dict[int, str]) -> Node:
         if letters and len(letters) == len(node.items) and "".join(letters).isalpha():
             return Text("".join(letters).translate(table))
         return Row(tuple(restyle(item, table) for item in node.items))
-    if isinstance(node, Accent):
-        return Accent(restyle(node.body, table), node.mark)
-    if isinstance(node, Script):
-        return Script(restyle(node.base, table), node.sub, node.sup, node.limits)
+    if isinstance(node, Matrix):
+        rows = tuple(tuple(restyle(cell, table) for cell in cells) for cells in node.rows)
+        return replace(node, rows=rows)
+    if isinstance(node, Fraction):
+        upper, lower = restyle(node.numerator, table), restyle(node.denominator, table)
+        return replace(node, numerator=upper, denominator=lower)
+    if isinstance(node, Accent | Brace | Boxed | Fenced | Root):
+        return replace(node, body=restyle(node.body, table))
+    if isinstance(node, Script | Stack):  # few alphabets have small characters
+        return replace(node, base=restyle(node.base, table))
     return node

@@ -69,13 +69,14 @@ ACCENTS: Final = {
     "dot": "\u0307", "ddot": "\u0308", "dddot": "\u20db", "ddddot": "\u20dc", "breve": "\u0306",
     "bar": "\u0304", "overline": "\u0305", "mathring": "\u030a", "vec": "\u20d7",
     "overrightarrow": "\u20d7", "overleftarrow": "\u20d6", "overleftrightarrow": "\u20e1",
-    "Overrightarrow": "\u20d7", "overrightharpoon": "\u20d1", "overleftharpoon": "\u20d0",
+    "overrightharpoon": "\u20d1", "overleftharpoon": "\u20d0",
     "overparen": "\u0311", "wideparen": "\u0311", "overgroup": "\u0311", "overarc": "\u0311",
     "underline": "\u0332", "underbar": "\u0331", "utilde": "\u0330", "undergroup": "\u032e",
     "underparen": "\u032e", "underarc": "\u032e", "underrightarrow": "\u20ef",
     "underleftarrow": "\u20ee", "underleftrightarrow": "\u034d", "overlinesegment": "\u0305",
-    "underlinesegment": "\u0332", "cancel": "\u0338", "bcancel": "\u20e5", "xcancel": "\u0338",
-    "sout": "\u0336", "st": "\u0336", "uline": "\u0332", "uwave": "\u0330",
+    "underlinesegment": "\u0332", "cancel": "\u0338", "bcancel": "\u20e5",
+    "xcancel": "\u0338\u20e5", "sout": "\u0336", "st": "\u0336",
+    "uline": "\u0332", "uwave": "\u0330",
 }  # fmt: skip
 """Combining characters that are put on each character of the argument."""
 
@@ -135,6 +136,8 @@ def _file() -> dict[str, str]:
 def command_symbol(name: str) -> Symbol | None:
     """Return the atom that a command stands for; None where it stands for none."""
     text = COMMANDS.get(name)
+    if name in ("lvert", "lVert", "rvert", "rVert") and text is not None:
+        return Symbol(text, Kind.OPEN if name[0] == "l" else Kind.CLOSE)
     if text is None and name.isalpha():
         text = _file().get(name)  # 3,300 names: read when a name is not among the usual ones
     return None if text is None else symbol(text)

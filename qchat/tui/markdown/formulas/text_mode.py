@@ -65,7 +65,8 @@ def _words(source: str, parse_math: Callable[[str], Node]) -> Node:
                 lexer.skip_space()
         elif name in symbols.SPACES:
             text += " " * symbols.SPACES[name]
-        elif name == "color" or name == "textcolor":
+        elif name in ("color", "textcolor"):
+            lexer.skip_options()
             lexer.raw_group()
         elif name in ("KaTeX", "LaTeX", "TeX"):
             text += name

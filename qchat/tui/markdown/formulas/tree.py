@@ -143,7 +143,8 @@ class Grid(Enum):
 @dataclass(frozen=True, slots=True)
 class Matrix:
     """Rows of cells. `columns` has one of "lcr" for each column, as far as it was given; `rules`
-    the numbers of rows that a horizontal rule stands above."""
+    the numbers of rows that a horizontal rule stands above, `bars` those of columns that a vertical
+    one stands before."""
 
     rows: "tuple[tuple[Node, ...], ...]"
     grid: Grid = Grid.CELLS
@@ -151,6 +152,7 @@ class Matrix:
     right: str = ""
     columns: str = ""
     rules: frozenset[int] = frozenset()
+    bars: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
