@@ -42,6 +42,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _JSON_VERSION = 3
 
 
+_REDIRECTS = "VLLM_MEDIA_URL_ALLOW_REDIRECTS"
+
+
 @dataclass(frozen=True, slots=True)
 class ServePlan:
     """A server to start. It holds no secret: `key_source` says where the keys are: ``none``,
@@ -201,11 +204,19 @@ def make_plan(
         key_source=key_source,
         notes=tuple(notes),
         command_line=options.command_line,
-        environment=chosen.environment,
+        environment=(*chosen.environment, *_media_environment(options, environ)),
         stall_timeout=options.stall_timeout,
         idle_stop=options.idle_stop,
         batches=options.batches,
     )
+
+
+def _media_environment(
+    options: ServeOptions, environ: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    """Return vLLM's variable that keeps a host of --media-domains from sending it to another."""
+    has_hosts = options.batches is not None and options.batches.media_domains
+    return ((_REDIRECTS, "0"),) if has_hosts and _REDIRECTS not in environ else ()
 
 
 def is_loopback(host: str) -> bool:

@@ -58,6 +58,16 @@ def test_a_plan_needs_a_key() -> None:
     assert ServePlan.from_json(plan.to_json()) == plan
 
 
+def test_a_host_for_images_may_not_lead_to_another() -> None:
+    options = ServeOptions("demo", batches=BatchOptions(media_domains=("a.example",)))
+    redirects = "VLLM_MEDIA_URL_ALLOW_REDIRECTS"
+    assert (redirects, "0") in make_plan(options, None, KEY).environment
+    own = make_plan(options, None, {**KEY, redirects: "1"})
+    assert redirects not in dict(own.environment)
+    plain = make_plan(ServeOptions("demo", batches=BatchOptions()), None, KEY)
+    assert redirects not in dict(plain.environment)
+
+
 def test_the_command(machine: Callable[[bool], None], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["serve", "demo", "--batches", "--print-command"]) == 2
     assert "--batches needs a key" in capsys.readouterr().err

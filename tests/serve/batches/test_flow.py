@@ -251,3 +251,28 @@ def test_a_revoked_key_ends_its_batch(served: Served, alice: openai.OpenAI) -> N
     wait_for(lambda: not is_known(), "the key is not revoked")
     # Its requests in flight may end; it gets no others, and nobody else's batches are hindered.
     assert ended(alice, create(alice, lines(2)).id).status == "completed"
+
+
+def test_rows_that_are_all_refused_are_failures_of_their_own(alice: openai.OpenAI) -> None:
+    """More than what ends a run of `qchat batch` by itself, before the first answer."""
+    bad = b"".join(line(f"bad {n}", "a bad one").encode() for n in range(25))
+    job = ended(alice, create(alice, bad + lines(2, "slow one")).id)
+    assert job.status == "completed"
+    assert (job.request_counts.completed, job.request_counts.failed) == (2, 25)
+    errors = records(alice, job.error_file_id)
+    assert {error["response"]["status_code"] for error in errors} == {400}
+
+
+def test_lines_without_messages_are_failures_of_their_own(alice: openai.OpenAI) -> None:
+    wrong = [{}, {"messages": []}, {"messages": [{"role": "function", "content": "x"}]}]
+    data = [
+        {"custom_id": f"r{n}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+        for n, body in enumerate({"model": "demo", **more} for more in wrong)
+    ]
+    text = "".join(json.dumps(one) + "\n" for one in data)
+    job = ended(alice, create(alice, text.encode()).id)
+    assert job.status == "completed" and job.request_counts.failed == len(wrong)
+    errors = records(alice, job.error_file_id)
+    assert {error["custom_id"] for error in errors} == {"r0", "r1", "r2"}
+    assert all(set(error) == {"id", "custom_id", "response", "error"} for error in errors)
+    assert "/" not in "".join(error["error"]["message"] for error in errors)
