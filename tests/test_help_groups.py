@@ -18,7 +18,7 @@ def test_every_option_of_batch_stands_in_one_group(capsys: pytest.CaptureFixture
     assert headings == [heading for heading in GROUPS if heading in headings]
     assert {"Input", "Who answers", "Sampling", "Run", "Look"} <= set(headings)
     for param in batch.params:
-        if isinstance(param, click.Option):
+        if isinstance(param, click.Option) and not param.hidden:
             assert re.search(rf"^  (-\w, )?{re.escape(param.opts[-1])}\b", out, re.M)
 
 
@@ -54,5 +54,5 @@ def test_no_option_stands_outside_the_groups(name: str) -> None:
     assert isinstance(command, GroupedCommand)
     grouped = [option for names in command.groups.values() for option in names]
     assert len(grouped) == len(set(grouped))
-    options = {p.name for p in command.params if isinstance(p, click.Option)}
+    options = {p.name for p in command.params if isinstance(p, click.Option) and not p.hidden}
     assert options - set(grouped) <= {"debug", "help", "version"}

@@ -43,7 +43,13 @@ def signal_at(step: int, signum: int) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize(
     ("step", "place"),
-    [(5, "scan"), (ROWS + 5, "journal"), (2 * ROWS + 5, "sort"), (3 * ROWS + 5, "rewrite")],
+    [
+        (5, "scan"),
+        (ROWS + 5, "journal"),
+        (2 * ROWS + 5, "thoughts"),
+        (3 * ROWS + 5, "sort"),
+        (4 * ROWS + 5, "rewrite"),
+    ],
 )
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_files_are_read_or_sorted(
@@ -66,7 +72,7 @@ def test_a_signal_while_files_are_read_or_sorted(
             "in.results.jsonl",
             "in.results.manifest.json",
         ]
-        expected = "finished" if place in ("scan", "journal") else "interrupted"
+        expected = "finished" if place in ("scan", "journal", "thoughts") else "interrupted"
         assert status("in.jsonl").state == expected
         assert batch("in.jsonl", "--ordered") == 0
     marks = [row["_qchat"]["line"] for row in read("in.results.jsonl")]  # type: ignore[index]
