@@ -12,8 +12,8 @@ import orjson
 from ..i18n import _
 from ..sanitize import one_line
 
-_MAX_PAGE, _MAX_TEXT = 1 << 16, 300  # bytes that are looked at, characters that are reported
-_tags = re.compile(r"(?is)<(style|script|title)\b.*?</\1>|<[^>]*>")
+_MAX_PAGE, _MAX_TEXT = 1 << 14, 300  # bytes that are looked at, characters that are reported
+_tags = re.compile(r"(?is)<(style|script|title)\b.*?</\1>|<[^<>]*>")
 
 _STREAM_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 """How a stream of events begins; no JSON does. A colon alone begins a comment."""
@@ -22,7 +22,11 @@ _line_end = re.compile(r"\r\n|\r|\n")
 
 
 class UndecodableError(ValueError):
-    """A body that is no JSON value, in a sentence for a person."""
+    """A body that is no JSON value, in a sentence for a person; `text` is what it says."""
+
+    def __init__(self, message: str, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text
 
 
 def decode(raw: bytes) -> Any:
@@ -36,7 +40,7 @@ def decode(raw: bytes) -> Any:
     except orjson.JSONDecodeError:
         if raw.lstrip().startswith(_STREAM_FIELDS):
             return _value_of_stream(raw)
-        raise UndecodableError(_not_json(raw)) from None
+        raise _not_json(raw) from None
 
 
 def readable_text(raw: bytes) -> str:
@@ -49,13 +53,14 @@ def readable_text(raw: bytes) -> str:
     return one_line(unescape(" ".join(_tags.sub(" ", text).split())))[:_MAX_TEXT]
 
 
-def _not_json(raw: bytes) -> str:
+def _not_json(raw: bytes) -> UndecodableError:
     if words := readable_text(raw):
         text = _(
             'The server\'s answer is not JSON ("{text}"); is this an OpenAI-compatible server?'
         )
-        return text.format(text=words)
-    return _("The server's answer is not JSON; is this an OpenAI-compatible server?")
+        return UndecodableError(text.format(text=words), words)
+    text = _("The server's answer is not JSON; is this an OpenAI-compatible server?")
+    return UndecodableError(text)
 
 
 def _value_of_stream(raw: bytes) -> Any:
@@ -73,7 +78,7 @@ def _value_of_stream(raw: bytes) -> Any:
         return values[0]
     if values:
         raise UndecodableError(_("The server streams its answer, which it was not asked to do."))
-    raise UndecodableError(_not_json(raw))
+    raise _not_json(raw)
 
 
 def _events(text: str) -> Iterator[tuple[str, str]]:

@@ -261,12 +261,16 @@ class RequestScheduler:
 
     async def _check_key(self) -> None:
         """Ask for next to nothing where rows are held back that were refused with 403. Where that
-        is answered, they are at fault. Raises `RunFaultError` where it is refused as well."""
+        is answered, or refused for what stands in it, they are at fault. Raises `RunFaultError`
+        where it is refused for the key as well."""
         tries = attempts = 0
         while (suspect := self._refusals.suspect) is not None and not self._stopping.is_set():
             sent_at = time.monotonic()
             failure = (await self.engine.answer(neutral_request(suspect))).failure
-            if failure is None:
+            is_about_body = (
+                failure is not None and failure.scope is Scope.ROW and not failure.retryable
+            )
+            if failure is None or (is_about_body and failure.status != 403):
                 self._refusals.record_forbidden(sent_at)
                 return
             tries += 1

@@ -25,7 +25,7 @@ from ...errors import Code, EngineError, Failure, Scope, from_status
 from ...i18n import _, plural
 from ...json_types import JsonObject
 from ...tasks import start_supervised
-from ..raw_response import UndecodableError, decode, readable_text
+from ..raw_response import UndecodableError, decode
 from ..request import CHAT, Outcome, Request, dumps, usage_of
 from ..response import judge
 from .concurrency import Concurrency, FixedConcurrency
@@ -343,7 +343,7 @@ class HttpEngine:
         try:
             body = decode(raw)
         except UndecodableError as error:
-            body = readable_text(raw)
+            body = error.text
             if status == 200:
                 failure = self._explain(Failure(Code.BAD_RESPONSE, str(error), 200))
                 return Outcome(failure=failure, seconds=seconds)

@@ -24,6 +24,9 @@ REST, MAX_REST = 0.25, 30.0
 REFUSALS = 3
 """Rows that a server refuses for the key, one after the other, and others answer, until it gets no
 more."""
+FORBIDDEN = 20
+"""The same for 403, of a server that has answered nothing: one that moderates prompts answers, and
+refuses at once."""
 
 _SERVER_FAULTS = {Code.SERVER_ERROR, Code.DISCONNECTED, Code.NO_PROGRESS, Code.BAD_RESPONSE}
 
@@ -192,11 +195,12 @@ class ServerPool:
         """Send the request to the least busy server."""
         last: Outcome | None = None
         refused: dict[Member, Outcome] = {}
+        is_trusted = False  # whether one of those takes the key
         for _try in tuple(self._members):
             server = self._select(refused)
             if server is None:
                 break
-            is_trusted = server.is_trusted
+            takes_key = server.is_trusted
             outcome = await self._send(server, request)
             code = None if outcome.failure is None else outcome.failure.code
             if code is Code.UNREACHABLE:
@@ -204,6 +208,7 @@ class ServerPool:
                 self._mark_down(server)
             elif code is Code.UNAUTHORIZED:
                 last = refused[server] = outcome
+                is_trusted = is_trusted or takes_key
                 if is_trusted and len(refused) > 1:
                     break  # two refuse it, and one of them is known to take the key
             else:
@@ -217,8 +222,12 @@ class ServerPool:
     def _count_refusals(self, refused: Mapping[Member, Outcome]) -> None:
         """Count for servers that they refused what another has answered."""
         for server, outcome in refused.items():
+            is_forbidden = outcome.failure is not None and outcome.failure.status == 403
+            if is_forbidden and server.has_answered:
+                continue  # it moderates prompts; its key is good
             server.refusals += 1
-            if server.refusals < REFUSALS or server.has_left:
+            limit = FORBIDDEN if is_forbidden else REFUSALS
+            if server.refusals < limit or server.has_left:
                 continue
             server.has_left = True
             if self._report is not None and outcome.failure is not None:

@@ -1,6 +1,7 @@
 """`qchat demo`: the main job with the bundled model, without a clone or a download."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -73,8 +74,8 @@ def _run(line: Sequence[str]) -> int:
     def forward(signum: int) -> None:
         nonlocal received
         received = signum
-        # Ctrl-C reaches the command from the terminal, which counts a second one.
-        if process is not None and not (signum == signal.SIGINT and sys.stdin.isatty()):
+        # Ctrl-C reaches the command from the terminal, and a second one would end it at once.
+        if process is not None and not (signum == signal.SIGINT and _is_in_foreground()):
             process.send_signal(signum)
 
     with handle_signals(forward):
@@ -82,6 +83,15 @@ def _run(line: Sequence[str]) -> int:
         if received:
             process.send_signal(received)
         return process.wait()
+
+
+def _is_in_foreground() -> bool:
+    """Whether the keys of a terminal are for this process and those that it starts."""
+    try:
+        with Path("/dev/tty").open("rb") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False
 
 
 def _show_answers(results: Path) -> None:

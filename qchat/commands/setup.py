@@ -65,10 +65,11 @@ def setup(
     if api_key_env is not None and api_key_stdin:
         raise UsageError(_("Give --api-key-env or --api-key-stdin, not both."))
     settings = settings_.load()
+    endpoint = None
     if base_url is None:
         base_url = _choose_address(settings, asks)
-    endpoint = endpoints.environment_endpoint(settings, api_key_env)
-    if endpoint is None or endpoint.base_url != base_url:  # else with OPENAI_API_KEY
+        endpoint = endpoints.environment_endpoint(settings, api_key_env)  # with OPENAI_API_KEY
+    if endpoint is None or endpoint.base_url != base_url:
         endpoint = endpoints.resolve(settings, base_url=base_url, api_key_env=api_key_env)
     assert endpoint is not None
     own = None if api_key_stdin or endpoint.api_key is not None else _own_server(endpoint)

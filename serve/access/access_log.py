@@ -13,7 +13,7 @@ from ...sanitize import one_line
 
 _LOGGER = "uvicorn.access"
 _LOOK = f"={LIVE_RUNNING}"
-_FIELD = re.compile(r"[^?&#]+")
+_FIELD = re.compile(r"[^&]+")
 _SECRET = re.compile(r"(?i)key|token|secret|pass|auth|bearer|credential|signature")
 _owner: contextvars.ContextVar[str] = contextvars.ContextVar("qchat_owner", default="")
 
@@ -52,7 +52,8 @@ class AccessLogFilter(logging.Filter):
 
 def mask(path: str) -> str:
     """Return a path without the values of parameters that look like secrets."""
-    return _FIELD.sub(_masked, path) if "=" in path else path
+    path, mark, query = path.partition("?")
+    return path + mark + _FIELD.sub(_masked, query)
 
 
 def _masked(match: "re.Match[str]") -> str:

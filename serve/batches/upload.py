@@ -49,6 +49,7 @@ class Uploads:
         self._options = options
         self._running: Counter[str] = Counter()
         self._arriving: Counter[str] = Counter()  # bytes of files that are not stored yet
+        self._unwritten = 0  # bytes of all that have room, and have not come yet
 
     async def receive(self, owner: str, request: web.Request, now: int) -> StoredFile:
         """Store the file of a request. Raises `ApiError`."""
@@ -81,6 +82,7 @@ class Uploads:
         finally:
             self._running[owner] -= 1
             self._arriving[owner] -= form.reserved  # stored, and counted there, or gone
+            self._unwritten -= form.reserved - form.size
             if not self._running[owner]:
                 del self._running[owner]
                 del self._arriving[owner]
@@ -91,6 +93,7 @@ class Uploads:
         if more > 0 or not form.reserved:
             self._check_room(owner, more)
             self._arriving[owner] += more
+            self._unwritten += more
             form.reserved = size
 
     def _check_room(self, owner: str, more: int) -> None:
@@ -103,7 +106,8 @@ class Uploads:
         if self._store.count_files(owner) >= MAX_FILES:
             text = f"You have {MAX_FILES:,} files, the most there can be; delete some first."
             raise ApiError(403, text, "quota_exceeded")
-        if shutil.disk_usage(self._store.contents).free < more + FREE_BYTES:
+        free = shutil.disk_usage(self._store.contents).free
+        if free < more + self._unwritten + FREE_BYTES:
             raise ApiError(507, "The server's disk is full.", "insufficient_storage")
 
     async def _read(self, owner: str, request: web.Request, scratch: Path, form: _Form) -> None:
@@ -136,6 +140,7 @@ class Uploads:
                     text = f"The file is larger than {max_bytes:,} bytes."
                     raise ApiError(413, text, "file_too_large", "file")
                 self._reserve(owner, form, size)  # a length may be left out, or wrong
+                self._unwritten -= size - form.size
                 form.size = size
                 output.write(chunk)
 

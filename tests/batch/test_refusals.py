@@ -107,6 +107,21 @@ async def test_a_restart_with_the_refused_rows_alone_ends(count: int) -> None:
     assert sum(engine.requests.values()) <= count + 1 + count // 12
 
 
+async def test_a_gateway_that_refuses_the_tiny_request_for_its_body_has_taken_the_key() -> None:
+    class Picky(ScriptedEngine):
+        async def answer(self, request: Request) -> Outcome:
+            if request.source == "Hi":
+                return failed(Code.INVALID_REQUEST, "'user' is missing")
+            return await super().answer(request)
+
+    recorder = Recorder()
+    engine = Picky(lambda _line, _n: forbidden())
+    await RequestScheduler(engine, iter(requests(30)), recorder, QUICK, proven=True).run()
+    failures = [outcome.failure for _line, outcome, _n in recorder.entries]
+    assert recorder.lines == list(range(1, 31))
+    assert {failure.code for failure in failures if failure} == {Code.FORBIDDEN}
+
+
 async def test_a_restart_with_a_revoked_key_fails_no_rows() -> None:
     engine = ScriptedEngine(lambda _line, _n: forbidden())
     recorder = Recorder()

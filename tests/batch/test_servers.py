@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.http import HttpEngine
-from qchat.batch.engines.servers import REFUSALS, ServerPool
+from qchat.batch.engines.servers import FORBIDDEN, REFUSALS, ServerPool
 from qchat.batch.request import Outcome
 
 from qchat.api.endpoint import Endpoint
@@ -85,6 +85,18 @@ async def test_a_key_that_is_revoked_on_the_way_at_one_server_costs_no_row() -> 
         await engine.close()
         assert len(bad.log.records) == 5 + REFUSALS
     assert all(outcome.answered for outcome in outcomes)
+
+
+async def test_a_server_that_moderates_prompts_stays_in_the_pool() -> None:
+    """It has answered, so its key is good; one that has never does not."""
+    for faults_of, servers_left in (("403:skip=1", 2), ("403", 1)):
+        with faults.running() as good, faults.running(faults_of) as strict:
+            engine = servers(strict, good)
+            await engine.start()
+            outcomes = [await engine.answer(chat_request(f"q{n}")) for n in range(2 * FORBIDDEN)]
+            assert engine.description == f"{servers_left} of 2 servers"
+            await engine.close()
+        assert all(outcome.answered for outcome in outcomes)
 
 
 async def test_what_two_servers_refuse_is_refused_and_both_stay() -> None:

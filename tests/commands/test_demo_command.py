@@ -46,7 +46,9 @@ def test_a_signal_to_stop_is_left_to_the_batch(tmp_path: Path, signum: signal.Si
         "import sys; from qchat.commands.demo import _run\n"
         f"sys.exit(_run([sys.executable, '-c', {program!r}]))"
     )
-    process = subprocess.Popen([sys.executable, "-c", runner], stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(  # without a terminal, whose Ctrl-C would reach both
+        [sys.executable, "-c", runner], stdin=subprocess.DEVNULL, start_new_session=True
+    )
     end = time.monotonic() + 30
     while not ready.exists() and time.monotonic() < end:
         time.sleep(0.05)

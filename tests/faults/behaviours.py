@@ -181,6 +181,11 @@ async def unauthorized(exchange: Exchange, order: Order) -> web.StreamResponse:
     return _error(401, orjson.dumps({"error": "Unauthorized"}), order)
 
 
+async def forbidden(exchange: Exchange, order: Order) -> web.StreamResponse:
+    body = {"error": {"message": "The prompt was refused.", "type": "moderation_error"}}
+    return _error(403, orjson.dumps(body), order)
+
+
 async def no_model(exchange: Exchange, order: Order) -> web.StreamResponse:
     error = model_error(exchange.ask.model, ["another-model"])
     return _error(error.status, error.body, order)
@@ -361,6 +366,7 @@ BEHAVIOURS: Mapping[Fault, Behaviour] = {
     Fault.INTERNAL: internal,
     Fault.BAD_GATEWAY: bad_gateway,
     Fault.UNAUTHORIZED: unauthorized,
+    Fault.FORBIDDEN: forbidden,
     Fault.NO_MODEL: no_model,
     Fault.TOO_LONG: too_long,
     Fault.REFUSED: refused,

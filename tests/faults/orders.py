@@ -52,6 +52,7 @@ class Fault(StrEnum):
     INTERNAL = "500"
     BAD_GATEWAY = "502"
     UNAUTHORIZED = "401"
+    FORBIDDEN = "403"
     NO_MODEL = "404_model"
     TOO_LONG = "400_context"
     REFUSED = "400"
@@ -118,6 +119,7 @@ ABOUT: Mapping[Fault, tuple[str, tuple[str, ...]]] = {
     Fault.INTERNAL: ("500 in vLLM's error shape", ()),
     Fault.BAD_GATEWAY: ("502 with a proxy's HTML page", ("retry_after",)),
     Fault.UNAUTHORIZED: ("401 as vLLM sends it", ()),
+    Fault.FORBIDDEN: ("403 as a gateway sends it that moderates prompts", ()),
     Fault.NO_MODEL: ("404: the model does not exist", ()),
     Fault.TOO_LONG: ("400: prompt longer than the model's context", ()),
     Fault.REFUSED: ("400: a request that fails validation", ()),
