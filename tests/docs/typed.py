@@ -4,7 +4,7 @@
 
 The commands come as a list of {"text", "words", "exit_code"}. Each line of standard output is a
 JSON object with its number, the exit code and the last of what it printed; the first that ends with
-another code than it should is the last.
+another code than it should is the last. Servers that run then are stopped.
 """
 
 import fcntl
@@ -71,6 +71,13 @@ def main() -> None:
     commands: list[dict[str, Any]] = json.load(sys.stdin)
     _loopback_up()
     environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    try:
+        _run_all(commands, environ)
+    finally:
+        run("qchat stop --all", "", environ)
+
+
+def _run_all(commands: list[dict[str, Any]], environ: dict[str, str]) -> None:
     for number, command in enumerate(commands):
         began = time.monotonic()
         code, shown = run(command["text"], command["words"], environ)
