@@ -9,7 +9,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from ..errors import Code
-from ..i18n import _, plural
+from ..i18n import _, comma, plural
 from .engines.engine import EngineState
 from .histogram import LogHistogram
 from .quality import COUNTED, INVALID, Quality, quality_of
@@ -144,10 +144,10 @@ class RunStats:
             causes = ", ".join(f"{code} {n}" for code, n in self.retries.most_common())
             parts["retries"] = _("retries: {causes}").format(causes=causes)
         for name in ("retries", "tokens", "rate", "replicas", "qualities", "errors"):
-            if columns is None or cell_len(", ".join(parts.values())) <= columns:
+            if columns is None or cell_len(comma().join(parts.values())) <= columns:
                 break
             parts.pop(name, None)
-        return ", ".join(parts.values())
+        return comma().join(parts.values())
 
     def answers_line(self) -> str:
         """Return times, lengths and ends of the answers in one line; '' before the first one."""
@@ -298,7 +298,7 @@ def quality_counts(qualities: Mapping[str, int]) -> str:
         INVALID: _("{n:,} invalid"),
     }
     counts = ((texts[name], qualities.get(name, 0)) for name in COUNTED)
-    return ", ".join(text.format(n=n) for text, n in counts if n)
+    return comma().join(text.format(n=n) for text, n in counts if n)
 
 
 def summary(stats: RunStats) -> str:

@@ -110,6 +110,11 @@ def sentence_gap() -> str:
     return " " if language() == ENGLISH else ""
 
 
+def comma() -> str:
+    """What stands between the parts of a list in a sentence."""
+    return ", " if language() == ENGLISH else "，"
+
+
 def N_(text: str) -> str:  # noqa: N802  (the name that translators know)
     """`text` as it is, but in the catalogue: for a table whose texts are translated later."""
     return text

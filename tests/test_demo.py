@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import random
 import re
 import subprocess
@@ -320,3 +321,21 @@ def test_other_wordings_follow_their_first() -> None:
         if second.id == f"{first.id}-2":
             assert (first.content, first.tools) == (second.content, second.tools)
     assert "who-en-2" in ids
+
+
+@pytest.mark.parametrize("language", ["en", "zh_CN"])
+def test_the_questions_of_the_first_screen_are_in_the_corpus(language: str) -> None:
+    program = (
+        "import json; from qchat.tui.widgets.welcome import example_questions\n"
+        "print(json.dumps(example_questions()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "QCHAT_LANG": language},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    questions = json.loads(done.stdout)
+    asked = {pair.prompt for pair in demo.pairs()}
+    assert len(questions) == 3 and set(questions) <= asked

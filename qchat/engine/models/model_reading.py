@@ -80,6 +80,8 @@ def read_model(
     on_hub = reading.folder is None or not Path(model).expanduser().is_dir()
     if (reading.config and reading.weights) or model == "demo" or not on_hub:
         return reading
+    if model.startswith(("./", "../", "/", "~")) and not Path(model).expanduser().exists():
+        return ModelReading(model, problem=_("There is no folder {folder}.").format(folder=model))
     if model.count("/") != 1 or hub_files.is_offline(environ) or Path(model).exists():
         return reading
     try:
