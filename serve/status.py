@@ -105,9 +105,11 @@ def _batch_as_json(batch: "RunningBatch") -> dict[str, Any]:
 def _print_table(states: list[dict[str, Any]]) -> None:
     from ..console import table
 
+    gpus = any(state["gpu_memory_mib"] is not None for state in states)
     heading = (
         *(_("NAME"), _("STATE"), _("HEALTH"), _("MODEL"), _("ADDRESS"), _("UP"), _("MEMORY")),
-        *(_("GPU"), _("QUEUE"), _("TOK/S")),
+        *((_("GPU"),) if gpus else ()),
+        *(_("QUEUE"), _("TOK/S")),
     )
     rows = [
         (
@@ -115,16 +117,16 @@ def _print_table(states: list[dict[str, Any]]) -> None:
             state["state"],
             state["health"] or "-",
             state["served_name"],
-            state["url"],
+            state["url"].removeprefix("http://"),  # so that a line has room in 80 columns
             _duration(state["uptime_s"]) if state["state"] != "failed" else "-",
             _mib(state["memory_mib"]),
-            _mib(state["gpu_memory_mib"]),
+            *((_mib(state["gpu_memory_mib"]),) if gpus else ()),
             f"{state['running']}+{state['waiting']}",
             f"{state['tokens_per_s']:.1f}",
         )
         for state in states
     ]
-    click.echo(table([heading, *rows], right=(5, 6, 7, 8, 9)))
+    click.echo(table([heading, *rows], right=range(5, len(heading))))
 
 
 def _mib(n: int | None) -> str:
