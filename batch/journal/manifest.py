@@ -137,11 +137,16 @@ def is_own_output(path: Path) -> bool:
     return manifest_of(path) is not None
 
 
+OVERRIDES = "model_overrides_rows"
+"""The setting that says whether the model is that of rows with a `model` of their own, too."""
+
+
 def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
     """Return what determines a row's digest besides the row itself."""
     model = defaults.model if isinstance(defaults.model, str) else None
     settings: dict[str, Any] = {
         "model": model or defaults.fallback_model,
+        OVERRIDES: model is not None,
         "system": defaults.system,
         "template": defaults.template.text if defaults.template else None,
         "template_kind": defaults.template.kind if defaults.template else None,
@@ -192,6 +197,13 @@ def refuse_other_columns(manifest: Manifest, columns: Mapping[str, Any]) -> None
         "before, another -o, or --restart (the old answers are kept)."
     )
     raise UsageError(text.format(path=manifest.results, changes=changes))
+
+
+def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return a phrase for each of the `recorded_settings` that differs."""
+    if OVERRIDES not in old:  # recorded by an earlier version
+        new = {name: value for name, value in new.items() if name != OVERRIDES}
+    return differences(old, new)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
