@@ -251,10 +251,10 @@ def _check_own_columns(source: Any, defaults: RowDefaults) -> None:
         raise BlockingError(text.format(name=name))
 
 
-def taken_names(prefix: str, *, keep_prompt: bool) -> frozenset[str]:
+def taken_names(prefix: str, *, keep_prompt: bool, to_table: bool) -> frozenset[str]:
     """Return the names, without prefix, that no more columns of an answer can have: those that
     qchat writes, and without a prefix that of the row's own id."""
-    more = {"prompt"} if keep_prompt else set()
+    more = {*(("prompt",) if keep_prompt else ()), *((ERROR_COLUMN,) if to_table else ())}
     own_id = () if prefix else ("custom_id",)
     return frozenset({*ANSWER_COLUMNS, *YIELDING_COLUMNS, *more, *own_id})
 
