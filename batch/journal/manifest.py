@@ -65,6 +65,10 @@ class Manifest:
         names = (*(self.side_files or ()), *(path.name for path in paths))
         return replace(self, side_files=tuple(dict.fromkeys(names)))
 
+    def names(self, path: Path) -> bool:
+        """Whether a file is one of the `side_files`."""
+        return path.name in (self.side_files or ())
+
     def save(self, path: Path, **changes: Any) -> "Manifest":
         """Write the manifest with `changes`, in one step; return the new one. Raises `OSError`."""
         new = replace(self, updated=_now(), **changes)
@@ -77,6 +81,10 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+REVIEW_ENDING = ".review.csv"
+"""Ending of the name of a run's own review file, which is its output only where it is named: people
+give files of their own that name."""
+
 OUTPUT_ENDINGS = (
     ".jsonl",
     ".errors.jsonl",
@@ -84,7 +92,7 @@ OUTPUT_ENDINGS = (
     ".removed.jsonl",
     ".retry.jsonl",
     ".votes.jsonl",
-    ".review.csv",
+    REVIEW_ENDING,
     ".changed.jsonl",  # of former versions
 )
 """Endings of the names of a run's output files, after the stem of its manifest."""
@@ -122,7 +130,8 @@ def manifest_of(path: Path) -> Path | None:
         if path.name.endswith(ending):
             manifest = path.with_name(path.name.removesuffix(ending) + ".manifest.json")
             with contextlib.suppress(UsageError):  # another program's manifest, or damaged
-                if load_manifest(manifest) is not None:
+                ours = load_manifest(manifest)
+                if ours is not None and (ending != REVIEW_ENDING or ours.names(path)):
                     return manifest
     if path.suffix in TABLE_ENDINGS:
         manifest = path.with_suffix(".manifest.json")

@@ -94,7 +94,7 @@ def open_file_sink(
     reopened: ReopenedRows | None = None
     try:
         if manifest is not None and restart:
-            renamed = set_aside(files)
+            renamed = set_aside(files, manifest)
         elif earlier is not None:
             refuse_other_prefix(earlier, defaults.prefix)
             refuse_other_columns(earlier, recorded_columns(defaults))
