@@ -37,21 +37,25 @@ class EarlierRun:
 
     @property
     def engine_request(self) -> EngineRequest:
-        """The options that select an engine, with the model of then."""
+        """The options that select an engine, with the kind and the model of then."""
         if self.manifest is None:
             return self.job.engine
-        return replace(self.job.engine, earlier_model=str(self.manifest.settings.get("model", "")))
+        return replace(
+            self.job.engine, earlier_model=self._model, earlier_kind=self.manifest.engine
+        )
 
     def without_engine(self, error: EngineError | None = None) -> EngineSelection:
         """Return a selection that asks nothing, for this `error` if there is one: the input is
         read all the same, for its own errors, and because all rows may be done."""
-        own = self.job.engine.model
-        manifest = self.manifest
-        return EngineSelection(
-            ServerPool(()),
-            "http" if manifest is None else manifest.engine,
-            OwnModel.PER_ROW if own is None else own,
-            "",
-            "" if manifest is None else str(manifest.settings.get("model", "")),
-            error=error,
-        )
+        kind = "http" if self.manifest is None else self.manifest.engine
+        model: str | OwnModel = OwnModel.PER_ROW
+        if self.job.engine.model is not None:
+            model = self.job.engine.model
+        elif kind not in ("http", "") and self._model:  # which asks all rows of one model
+            model = self._model
+        return EngineSelection(ServerPool(()), kind, model, "", self._model, error=error)
+
+    @property
+    def _model(self) -> str:
+        """The model that it asked; '' where each row had its own, and without an earlier run."""
+        return "" if self.manifest is None else str(self.manifest.settings.get("model", ""))

@@ -16,7 +16,7 @@ from .inputs.row_defaults import RowDefaults
 from .inputs.scan import InputScan, iter_open_rows
 from .job import BatchJob
 from .journal.appender import disk_error
-from .journal.output_files import OutputFiles, votes_file
+from .journal.output_files import OutputFiles
 from .journal.sink import FileSink
 from .outputs.columns import ALWAYS, ALWAYS_OF_QUESTIONS
 from .outputs.export import TableOptions, export_table
@@ -79,8 +79,8 @@ class Finisher:
         path = self.files.results
         rows = RunRows(self.sink.file_of, self.sink.lengths, scan.ids)
         if self.evaluator is not None:
-            if self.job.evaluation.vote:
-                self.sink.name_side_files([votes_file(path)])
+            if side_files := self.evaluator.side_files(path):
+                self.sink.name_side_files(side_files)
             report = await self.in_thread(
                 _("Evaluating {name}").format(name=path.name),
                 partial(self.evaluator.run, path, rows),

@@ -10,6 +10,7 @@ from typing import Any
 from ..api.reasoning import Continuation
 from ..json_types import JsonObject
 from .quality import answer_of
+from .request import TOKEN_LIMITS
 
 LARGER = 4
 """Times the tokens that a cut answer gets the second time."""
@@ -18,7 +19,6 @@ PENALTY = 1.5
 """`presence_penalty` against a loop: the most that Qwen's model card recommends."""
 
 _COMPLETION_TOKENS = 16  # of /v1/completions where a request names none: OpenAI's and vLLM's
-_BUDGETS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 _TEMPERATURE = 0.7  # for another answer of a request that would repeat its first one
 
@@ -133,7 +133,7 @@ def larger(body: JsonObject, response: JsonObject) -> JsonObject | None:
 
 
 def _larger_budget(body: JsonObject, response: JsonObject) -> JsonObject | None:
-    for name in _BUDGETS:
+    for name in TOKEN_LIMITS:
         if isinstance(body.get(name), int):
             return {name: LARGER * body[name]}
     if "prompt" not in body:

@@ -99,6 +99,8 @@ def _row_defaults(
     template = row_template(
         TemplateOptions(rows.template, rows.jinja, rows.template_file, rows.messages_template)
     )
+    to_table = run.output is not None and Path(run.output).suffix in TABLE_ENDINGS
+    taken = taken_names(run.prefix, keep_prompt=rows.keep_prompt, to_table=to_table)
     defaults = RowDefaults(
         system=system,
         sampling=sampling.merged_over(Sampling(preset=settings.preset)),
@@ -113,10 +115,8 @@ def _row_defaults(
         row_params=rows.row_params,
         images=ImageColumn.of_options(rows.image_column, rows.media_root),
         form=read_form(form.schema, form.choice, form.regex, any_json=form.json_answer),
-        extract=parse_extractions(
-            form.extract, taken_names(run.prefix, keep_prompt=rows.keep_prompt)
-        ),
-        to_table=run.output is not None and Path(run.output).suffix in TABLE_ENDINGS,
+        extract=parse_extractions(form.extract, taken),
+        to_table=to_table,
     )
     if defaults.form is not None and defaults.endpoint not in (None, CHAT, COMPLETIONS):
         text = _("--schema, --choice, --regex and --json-answer are for chat and completions.")

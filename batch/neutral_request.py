@@ -13,6 +13,7 @@ from .request import (
     RESPONSES,
     SCORE,
     SYSTEMONE,
+    TOKEN_LIMITS,
     Request,
     digest,
 )
@@ -33,7 +34,6 @@ _BODIES: Mapping[str, JsonObject] = {
     SYSTEMONE: {"state": _TEXT, "questions": _QUESTION},
 }
 
-_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _KEPT = ("model", "chat_template_kwargs")
 
 
@@ -44,7 +44,7 @@ def neutral_request(like: Request) -> Request:
     """
     limits = {
         name: min(_TOKENS, like.body[name])
-        for name in _LIMITS
+        for name in TOKEN_LIMITS
         if isinstance(like.body.get(name), int)
     }
     kept = {key: like.body[key] for key in _KEPT if key in like.body}

@@ -50,7 +50,7 @@ def make_recorder(
                 extract=defaults.extract,
                 seconds=None if outcome.copied else outcome.seconds,
                 at=time.time(),
-                is_unopened=has_unopened_thought(outcome.body),
+                is_unopened=not is_openai and has_unopened_thought(outcome.body),
             )
             sink.add_result(request.file, request.line, line)
         else:

@@ -20,6 +20,9 @@ RESPONSES = "/v1/responses"
 DECISIONS = "/v1/decisions"
 SYSTEMONE = "/v1/systemone"
 
+TOKEN_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+"""The parameters that limit the tokens of an answer, by endpoint and by the server's age."""
+
 
 class RowKind(enum.Enum):
     """The format of an input line; decides the format of its answer."""

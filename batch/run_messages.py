@@ -181,7 +181,8 @@ class RunMessages:
         assert self.files is not None
         text = _(
             "{path} was not put in the order of the input, as it has answers of rows that this run "
-            "leaves out (beyond --limit, or of other inputs); a run over all of them sorts it."
+            "leaves out (beyond --limit, or of other inputs), or two answers of one row; a run "
+            "over all rows sorts it."
         )
         self.display.warn(text.format(path=self.files.results))
 

@@ -10,7 +10,8 @@ class EngineRequest:
     tokens a minute to each server, `wait` the seconds to wait for the servers of a list. Without
     `in_process`, vLLM runs in a private server instead of this process, whose output streams and
     signals then stay as they are. `earlier_model` is the one that an earlier run with this output
-    asked, '' where each row had its own; None where there was no such run."""
+    asked, '' where each row had its own, and `earlier_kind` that of its engine; None where there
+    was no such run."""
 
     engine: str = "auto"
     server: str | None = None
@@ -29,6 +30,7 @@ class EngineRequest:
     tensor_parallel_size: int | None = None
     wait: float = 600.0
     earlier_model: str | None = None
+    earlier_kind: str | None = None
 
     @property
     def names_server(self) -> bool:

@@ -95,6 +95,8 @@ def _instead_of_server(
         raise error
     if options.model is not None:
         return select_offline(options, settings, new_log, reporter, str(error))
+    if options.earlier_kind == "http":  # its rows may have models of their own
+        raise error
     try:
         selection = select_offline(options, settings, new_log, reporter, str(error))
     except QchatError:

@@ -12,6 +12,7 @@ from ..request import (
     RESPONSES,
     SCORE,
     SYSTEMONE,
+    TOKEN_LIMITS,
     Request,
 )
 
@@ -34,8 +35,6 @@ _PAIRS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """The same for both sides of pairs, where one query goes with each document."""
 
-_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-
 
 def prompt_tokens(request: Request) -> float:
     """Return about how many tokens the prompt has; without those of images, which depend on the
@@ -56,7 +55,7 @@ def completion_tokens(request: Request, mean: float) -> float:
     generates no text."""
     if request.endpoint not in (CHAT, COMPLETIONS, RESPONSES):
         return 0.0
-    limits = (request.body.get(name) for name in _LIMITS)
+    limits = (request.body.get(name) for name in TOKEN_LIMITS)
     return min([mean, *(value for value in limits if isinstance(value, int))])
 
 

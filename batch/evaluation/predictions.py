@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...json_types import JsonObject
+from ..inputs.reserved_columns import YIELDING_COLUMNS
 from ..inputs.row_defaults import RowDefaults
-from ..inputs.rows import YIELDING_COLUMNS, answer_names
+from ..inputs.rows import answer_names
 from ..journal.answer_columns import answer_columns
 from ..outputs.cells import as_text
 from ..questions.types import QuestionType

@@ -76,6 +76,15 @@ class Evaluator:
             check_review(options.review, paths, own_review)
         return cls(options, reader, gold, job.csv_safe, defaults.samples)
 
+    def side_files(self, results: Path) -> list[Path]:
+        """Return the files beside the results that `run` writes."""
+        own_review, review = review_file(results), self.options.review
+        reviews = review is not None and review.resolve() == own_review.resolve()
+        return [
+            *([votes_file(results)] if self.options.vote else []),
+            *([own_review] if reviews else []),
+        ]
+
     def run(self, results: Path, rows: RunRows, counter: WorkCounter) -> EvaluationReport:
         """Evaluate a results file and write the review file.
 

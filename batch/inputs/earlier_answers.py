@@ -14,9 +14,8 @@ from ...json_types import JsonObject
 from ..quality import answer_of
 from ..request import own_id
 from .lines import BadLineError, BlockingError
+from .reserved_columns import ANSWER_COLUMNS, YIELDING_COLUMNS
 from .row_ids import made_id, stem_of_key
-
-_ADDED = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +61,8 @@ class EarlierAnswers:
         return row
 
     def _own_columns(self, record: JsonObject, mark: Mapping[str, Any]) -> JsonObject:
-        added: tuple[str, ...] = _ADDED
-        yielding: tuple[str, ...] = ("model", "logprobs")  # they stand in the mark where they do
+        added: tuple[str, ...] = ANSWER_COLUMNS
+        yielding: tuple[str, ...] = YIELDING_COLUMNS  # they stand in the mark where they do
         if "requests" in mark:  # of --ask, which adds no `output`
             added, yielding = ("usage", "_qchat"), ("model",)
         added += tuple(name for name in yielding if name not in mark)

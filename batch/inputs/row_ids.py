@@ -108,7 +108,8 @@ def stems_of_keys(keys: Sequence[str]) -> dict[str, str]:
 
 def stem_of_key(key: str) -> str:
     """Return a name for an input that is known by its key alone, and not those beside it."""
-    return str(PurePath(key).with_suffix(""))
+    path = PurePath(key)
+    return str(path).removesuffix(path.suffix)  # a key that is no file's may have no name
 
 
 def _path_of_key(key: str) -> Location:
@@ -128,7 +129,7 @@ def _stem(item: InputFile) -> str:
 
 
 def _path_without_ending(item: InputFile) -> str:
-    return str(PurePath(item.key or item.name).with_suffix(""))
+    return stem_of_key(item.key or item.name)
 
 
 def _whole_path(item: InputFile) -> str:

@@ -15,6 +15,7 @@ from .images import fingerprint_with_images
 from .line_errors import excerpt, reason_of
 from .line_json import loads_line
 from .lines import BadLineError, BlockingError, LineIndex, NextLine
+from .reserved_columns import ANSWER_COLUMNS, ERROR_COLUMN, YIELDING_COLUMNS
 from .row_bodies import (
     fill_body,
     is_openai_line,
@@ -29,16 +30,6 @@ from .samples import sample_of
 from .shapes import as_request_row
 from .template import EmptyCellError
 from .text_cells import with_structures
-
-ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
-"""Columns that an answer adds to a line, and that a row therefore can't have itself."""
-
-ERROR_COLUMN = "error"
-"""The column of a table that says what is wrong with a row; `--prefix` is before it, too."""
-
-YIELDING_COLUMNS = ("model", "logprobs")
-"""Columns of an answer that are parameters of a row, too: a row's own stays as it is, and the
-answer's then stands in `_qchat` alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,11 +251,12 @@ def _check_own_columns(source: Any, defaults: RowDefaults) -> None:
         raise BlockingError(text.format(name=name))
 
 
-def taken_names(prefix: str, *, keep_prompt: bool) -> frozenset[str]:
+def taken_names(prefix: str, *, keep_prompt: bool, to_table: bool) -> frozenset[str]:
     """Return the names, without prefix, that no more columns of an answer can have: those that
     qchat writes, and without a prefix that of the row's own id."""
-    more = {"model", "logprobs"} | ({"prompt"} if keep_prompt else set())
-    return frozenset({*ANSWER_COLUMNS, *more, *(() if prefix else ("custom_id",))})
+    more = {*(("prompt",) if keep_prompt else ()), *((ERROR_COLUMN,) if to_table else ())}
+    own_id = () if prefix else ("custom_id",)
+    return frozenset({*ANSWER_COLUMNS, *YIELDING_COLUMNS, *more, *own_id})
 
 
 def answer_names(defaults: RowDefaults) -> tuple[str, ...]:

@@ -73,7 +73,8 @@ class _Columns:
     rows: int = 0
     bad: int = 0
     looks_made: bool = False
-    bad_ids: set[int] = field(default_factory=set)  # of lines that are no requests, if like made
+    # The hashes of the ids of lines that are no requests, of those that look made.
+    bad_ids: "array[int]" = field(default_factory=lambda: array("Q"))
 
     @classmethod
     def empty(cls, count: int) -> "_Columns":
@@ -100,7 +101,7 @@ class _Columns:
             digests.append(BAD_ROW)
             custom_ids.append(0)
             if row.custom_id is not None and looks_made(row.custom_id):
-                self.bad_ids.add(id_hash(row.custom_id))
+                self.bad_ids.append(id_hash(row.custom_id))
         else:
             digests.append(short_digest(row.digest, openai=row.kind is RowKind.OPENAI))
             custom_ids.append(id_hash(row.custom_id) if row.names_itself else 0)
@@ -137,7 +138,8 @@ def scan_inputs(
     if given is not None and not allow_duplicates and given.duplicate is not None:
         _raise_duplicate(first, defaults, limit, given.duplicate, counter)
     if columns.bad_ids or (given is not None and columns.looks_made):
-        ids = ids.avoiding(_unnamed(columns), partial(_is_given, given, columns.bad_ids))
+        of_bad_lines = _IdSet((columns.bad_ids,)) if columns.bad_ids else None
+        ids = ids.avoiding(_unnamed(columns), partial(_is_given, given, of_bad_lines))
     return InputScan(
         columns.digests,
         columns.indexes,
@@ -170,13 +172,14 @@ def _recognize(known: KnownLines, fingerprint: int) -> tuple[int, int] | None:
     return None if values is None or values[0] == BAD_ROW else values
 
 
-def _is_given(given: "_IdSet | None", bad_ids: set[int], custom_id: str) -> bool:
+def _is_given(given: "_IdSet | None", of_bad_lines: "_IdSet | None", custom_id: str) -> bool:
     """Whether a row, or a line that is no request, has this id."""
-    return id_hash(custom_id) in bad_ids or (given is not None and given.has(custom_id))
+    return any(ids is not None and ids.has(custom_id) for ids in (given, of_bad_lines))
 
 
 class _IdSet:
-    """The hashes of all ids that rows were given. `duplicate` is one that stands there twice."""
+    """The hashes of all ids that rows, or lines that are none, were given. `duplicate` is one that
+    stands there twice."""
 
     def __init__(self, columns: Column) -> None:
         self.duplicate: int | None = None

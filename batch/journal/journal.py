@@ -72,9 +72,8 @@ class Journal:
         A torn last line is cut. Lines that belong to no row are moved to ``NAME.damaged.jsonl``,
         answers whose row is gone to ``NAME.removed.jsonl``. Rows that will be asked again are
         removed from the errors file. `prepare` is called before a file is replaced, with those of
-        the two that lines are moved to. Raises
-        `OSError`, `EngineError`, and `WorkCancelledError` with each file as it was before or as it
-        is to be.
+        the two that lines are moved to. Raises `OSError`, `EngineError`, and `WorkCancelledError`
+        with each file as it was before or as it is to be.
         """
         counter = counter or WorkCounter()
         repairs = Repairs()

@@ -65,6 +65,10 @@ class Manifest:
         names = (*(self.side_files or ()), *(path.name for path in paths))
         return replace(self, side_files=tuple(dict.fromkeys(names)))
 
+    def names(self, path: Path) -> bool:
+        """Whether a file is one of the `side_files`."""
+        return path.name in (self.side_files or ())
+
     def save(self, path: Path, **changes: Any) -> "Manifest":
         """Write the manifest with `changes`, in one step; return the new one. Raises `OSError`."""
         new = replace(self, updated=_now(), **changes)
@@ -77,6 +81,10 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+REVIEW_ENDING = ".review.csv"
+"""Ending of the name of a run's own review file, which is its output only where it is named: people
+give files of their own that name."""
+
 OUTPUT_ENDINGS = (
     ".jsonl",
     ".errors.jsonl",
@@ -84,7 +92,7 @@ OUTPUT_ENDINGS = (
     ".removed.jsonl",
     ".retry.jsonl",
     ".votes.jsonl",
-    ".review.csv",
+    REVIEW_ENDING,
     ".changed.jsonl",  # of former versions
 )
 """Endings of the names of a run's output files, after the stem of its manifest."""
@@ -122,7 +130,8 @@ def manifest_of(path: Path) -> Path | None:
         if path.name.endswith(ending):
             manifest = path.with_name(path.name.removesuffix(ending) + ".manifest.json")
             with contextlib.suppress(UsageError):  # another program's manifest, or damaged
-                if load_manifest(manifest) is not None:
+                ours = load_manifest(manifest)
+                if ours is not None and (ending != REVIEW_ENDING or ours.names(path)):
                     return manifest
     if path.suffix in TABLE_ENDINGS:
         manifest = path.with_suffix(".manifest.json")
@@ -137,11 +146,16 @@ def is_own_output(path: Path) -> bool:
     return manifest_of(path) is not None
 
 
+OVERRIDES = "model_overrides_rows"
+"""The setting that says whether the model is that of rows with a `model` of their own, too."""
+
+
 def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
     """Return what determines a row's digest besides the row itself."""
     model = defaults.model if isinstance(defaults.model, str) else None
     settings: dict[str, Any] = {
         "model": model or defaults.fallback_model,
+        OVERRIDES: model is not None,
         "system": defaults.system,
         "template": defaults.template.text if defaults.template else None,
         "template_kind": defaults.template.kind if defaults.template else None,
@@ -192,6 +206,13 @@ def refuse_other_columns(manifest: Manifest, columns: Mapping[str, Any]) -> None
         "before, another -o, or --restart (the old answers are kept)."
     )
     raise UsageError(text.format(path=manifest.results, changes=changes))
+
+
+def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return a phrase for each of the `recorded_settings` that differs."""
+    if OVERRIDES not in old:  # recorded by an earlier version
+        new = {name: value for name, value in new.items() if name != OVERRIDES}
+    return differences(old, new)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

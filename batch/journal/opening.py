@@ -23,8 +23,8 @@ from .input_names import InputNames
 from .journal import Journal, ReadRows
 from .manifest import (
     Manifest,
+    changed_settings,
     compute_of_all,
-    differences,
     load_manifest,
     recorded_columns,
     recorded_settings,
@@ -94,7 +94,7 @@ def open_file_sink(
     reopened: ReopenedRows | None = None
     try:
         if manifest is not None and restart:
-            renamed = set_aside(files)
+            renamed = set_aside(files, manifest)
         elif earlier is not None:
             refuse_other_prefix(earlier, defaults.prefix)
             refuse_other_columns(earlier, recorded_columns(defaults))
@@ -109,7 +109,7 @@ def open_file_sink(
             damaged_retries = merge_replacements(files, prepare, counter)
             paths = (files.results, files.errors)
             counter.total_bytes = sum(path.stat().st_size for path in paths if path.exists())
-            changes = differences(earlier.settings, new.settings)
+            changes = changed_settings(earlier.settings, new.settings)
             options = replace(reload, prefix=earlier.prefix, new_settings=bool(changes))
             repairs = journal.load(options, read_rows, prepare, counter)
             repairs = replace(repairs, damaged_retries=damaged_retries)

@@ -13,7 +13,7 @@ from ...i18n import _
 from ..inputs.discovery import InputFile
 from ..inputs.formats.opening import Location
 from ..inputs.formats.remote import RemoteFile
-from .manifest import TABLE_ENDINGS, Manifest, manifest_of
+from .manifest import REVIEW_ENDING, TABLE_ENDINGS, Manifest, manifest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def votes_file(results: Path) -> Path:
 
 def review_file(results: Path) -> Path:
     """Return the file of the unsure rows that belongs to ``NAME.jsonl``, unless one is named."""
-    return results.with_name(f"{results.name.removesuffix('.jsonl')}.review.csv")
+    return results.with_name(f"{results.name.removesuffix('.jsonl')}{REVIEW_ENDING}")
 
 
 def resolve_link(path: Path) -> Path:
@@ -156,9 +156,12 @@ def refuse_own_output(inputs: Sequence[InputFile]) -> None:
 def own_side_files(files: OutputFiles, manifest: Manifest) -> tuple[str, ...]:
     """Return the names of the side files that are there and that the manifest names, or may have
     written where it is of a version that recorded none."""
-    names = [path.name for path in files.side if path.exists()]
-    named = manifest.side_files
-    return tuple(name for name in names if named is None or name in named)
+    review = review_file(files.results)
+    named = [
+        *(path for path in files.side if manifest.side_files is None or manifest.names(path)),
+        *((review,) if manifest.names(review) else ()),
+    ]
+    return tuple(path.name for path in named if path.exists())
 
 
 def refuse_foreign(files: OutputFiles, manifest: Manifest | None) -> None:
@@ -176,13 +179,15 @@ def refuse_foreign(files: OutputFiles, manifest: Manifest | None) -> None:
             raise UsageError(text.format(path=path))
 
 
-def set_aside(files: OutputFiles) -> list[Path]:
+def set_aside(files: OutputFiles, manifest: Manifest) -> list[Path]:
     """Rename the files of an earlier run, with the time in their names; return the new paths."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     moved: list[Path] = []
+    review = review_file(files.results)
     for path in (
         *(files.results, files.errors, *files.side, files.table),
-        *(review_file(files.results), files.manifest),
+        *((review,) if manifest.names(review) else ()),
+        files.manifest,
     ):
         if path is None or not path.exists():
             continue

@@ -9,6 +9,7 @@ answers nor the new ones: merging again what was merged already changes nothing.
 
 import hashlib
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -122,21 +123,22 @@ def merge_replacements(files: OutputFiles, prepare: Prepare, counter: WorkCounte
         return 0
     cut_torn_line(files.retry)
     offsets: dict[str, int] = {}  # the last line for an old one counts
-    damaged: list[bytes] = []
+    damaged = array("Q")  # where these lines begin
     with files.retry.open("rb") as new_lines:
         offset = 0
         for line in new_lines:
             match = _replacement(line)
             if match is None:
-                damaged.append(line)
+                damaged.append(offset)
             else:
                 offsets[match[1].decode()] = offset
             offset += len(line)
         if damaged:
             prepare((files.damaged,))
             with AsideFile(files.damaged, files.retry.stat().st_mode & 0o777) as aside:
-                for line in damaged:
-                    aside.append(line)
+                for start in damaged:
+                    new_lines.seek(start)
+                    aside.append(new_lines.readline())
         if offsets and files.results.exists():
             _write_merged(files.results, offsets, new_lines.fileno(), counter)
     files.retry.unlink()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...json_types import JsonObject
-from ..inputs.rows import ANSWER_COLUMNS, YIELDING_COLUMNS
+from ..inputs.reserved_columns import ANSWER_COLUMNS, YIELDING_COLUMNS
 
 ALWAYS = ("output", "reasoning", "finish_reason", "usage", "model", "_qchat")
 """The answer's columns that a table has even where no row has a value for them."""

@@ -11,7 +11,7 @@ from ...errors import Code
 from ...files import replacing
 from ...json_types import JsonObject
 from ..background import WorkCounter
-from ..inputs.rows import ERROR_COLUMN
+from ..inputs.reserved_columns import ERROR_COLUMN
 from ..inputs.samples import row_by_row
 from ..journal.output_files import OutputFiles
 from ..journal.records import RowLocation, location_of_error, location_of_result

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from ...json_types import JsonObject
-from ..inputs.rows import ANSWER_COLUMNS, YIELDING_COLUMNS
+from ..inputs.reserved_columns import ANSWER_COLUMNS, YIELDING_COLUMNS
 from ..journal.records import prompt_of
 
 EXCERPT = 1500

@@ -222,6 +222,7 @@ def test_an_extracted_column_does_not_overwrite_one(server: faults.Running) -> N
         (("model=$.x",), "--extract model"),
         (("prompt=$.x", "--keep-prompt"), "--extract prompt"),
         (("custom_id=$.x",), "--extract custom_id"),
+        (("error=$.x", "-o", "out.csv"), "--extract error: the answer has a column of that name"),
         (("reasoning=$.x", "--prefix", "a_"), "--extract reasoning"),
         (("a=$.x", "--extract", "a=$.y"), "two columns have that name"),
         (("prompt=$.x",), "line 1 has a column 'prompt'"),

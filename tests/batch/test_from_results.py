@@ -139,6 +139,15 @@ def test_the_names_of_inputs_by_their_keys() -> None:
     keys = ["a/x.jsonl", "b/x.jsonl", "y.csv.gz", "stdin", "pipe", "pipe.2", "https://h/z.jsonl"]
     assert list(stems_of_keys(keys).values()) == ["a/x", "b/x", "y", "stdin", "pipe", "pipe.2", "z"]
     assert stems_of_keys(["rows"]) == {"rows": "pipe"}
+    assert stems_of_keys([".", "./", "x"])["x"] == "x"
+
+
+@pytest.mark.parametrize("key", ["", ".", "/"])
+def test_results_that_name_no_file_become_rows(key: str) -> None:
+    write("odd.jsonl", {"prompt": "x", "output": "y", "_qchat": {"file": key, "line": 1}})
+    with echoing(Repeater()):
+        assert batch("--from", "odd.jsonl", "-o", "two.jsonl") == 0
+    assert [row["answer"] for row in read("two.jsonl")] == ["y"]
 
 
 def test_samples_of_openai_rows() -> None:

@@ -12,13 +12,21 @@ import pytest
 from qchat.batch.inputs.discovery import InputFile
 from qchat.batch.inputs.row_defaults import RowDefaults
 from qchat.batch.journal.lock import RunLock
-from qchat.batch.journal.manifest import Manifest, differences, load_manifest, recorded_settings
+from qchat.batch.journal.manifest import (
+    Manifest,
+    differences,
+    is_own_output,
+    load_manifest,
+    recorded_settings,
+)
 from qchat.batch.journal.output_files import (
     OutputFiles,
     check_folder,
     name_outputs,
+    own_side_files,
     refuse_foreign,
     refuse_own_output,
+    review_file,
     set_aside,
 )
 
@@ -121,6 +129,21 @@ def test_a_runs_output_is_no_input(tmp_path: Path) -> None:
     refuse_own_output([input_file(tmp_path / "in.jsonl"), input_file(tmp_path / "output.jsonl")])
 
 
+def test_a_review_file_is_ours_where_it_is_named(tmp_path: Path) -> None:
+    """Others give files of their own that name."""
+    files = OutputFiles.named(tmp_path / "out.jsonl")
+    review = review_file(files.results)
+    for manifest, is_ours in ((MANIFEST, False), (MANIFEST.naming([review]), True)):
+        review.touch()
+        files.results.touch()
+        manifest.save(files.manifest)
+        assert is_own_output(review) == is_ours
+        assert (review.name in own_side_files(files, manifest)) == is_ours
+        refuse_foreign(files, manifest)
+        assert len(set_aside(files, manifest)) == 2 + is_ours
+        assert review.exists() != is_ours
+
+
 def test_setting_aside_deletes_nothing(tmp_path: Path) -> None:
     files = OutputFiles.named(tmp_path / "out.jsonl")
     contents = set()
@@ -128,7 +151,7 @@ def test_setting_aside_deletes_nothing(tmp_path: Path) -> None:
         for path in (files.results, files.errors, files.manifest):
             path.write_text(f"{path.name} {round_}")
             contents.add(f"{path.name} {round_}")
-        assert len(set_aside(files)) == 3
+        assert len(set_aside(files, MANIFEST)) == 3
     assert {path.read_text() for path in tmp_path.iterdir()} == contents
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -247,6 +248,20 @@ def test_damaged_new_lines_are_set_aside_and_the_old_ones_stay(results: Path) ->
     assert files.damaged.read_bytes() == b"".join(bad)
     assert results.read_bytes() == before.replace(line(3, "cut", "c"), line(3, "ok", "better"))
     assert not files.retry.exists()
+
+
+def test_damaged_new_lines_are_not_held_in_memory(results: Path) -> None:
+    files = OutputFiles.named(results)
+    size, count = 1 << 18, 20
+    files.retry.write_bytes(b"".join(b"%d" % n * size + b"\n" for n in range(10, 10 + count)))
+    tracemalloc.start()
+    try:
+        assert merge(results) == count
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert files.damaged.stat().st_size == count * (2 * size + 1)
+    assert peak < 8 * size
 
 
 def test_a_damaged_new_line_does_not_end_the_next_run(

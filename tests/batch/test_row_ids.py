@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,26 @@ def test_an_id_that_a_bad_line_has_is_left_to_it(tmp_path: Path) -> None:
     path.write_text('{"custom_id": "in-2", "prompt": 3}\n"a"\n"b"\n')
     inputs = with_keys([InputFile(str(path), path)], tmp_path)
     assert ids_of(inputs, scan_inputs(inputs, DEMO)) == ["in-2~2", "in-3"]
+
+
+def test_ids_of_bad_lines_take_little_memory(tmp_path: Path) -> None:
+    """A hash and an index of them, of less than 24 bytes a line."""
+    count = 5_000
+
+    def peak_with(custom_id: str) -> int:
+        path = tmp_path / "in.jsonl"
+        lines = (f'{{"custom_id": "{custom_id}{n:05}", "prompt": 3}}\n' for n in range(count))
+        path.write_text("".join(lines) + '"a"\n')
+        inputs = with_keys([InputFile(str(path), path)], tmp_path)
+        tracemalloc.start()
+        try:
+            assert scan_inputs(inputs, DEMO).bad == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak_with("row_")  # with what is imported by then
+    assert peak_with("row-") - peak_with("row_") < 24 * count
 
 
 IDS = st.none() | st.sampled_from(["a-1", "a-2", "b-1", "a-1~2", "f/a-1", "x"]) | st.text("a-1~2")

@@ -142,6 +142,34 @@ def test_results_that_stay_unordered_are_told(
     assert Path("out.jsonl").read_bytes() == b"".join(lines)
 
 
+def test_two_answers_of_one_row_stay_unordered_too(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Copying(Echo):
+        """Has another program write the first answer again, before the last one."""
+
+        def copy(self) -> None:
+            with Path("out.jsonl").open("r+b") as file:
+                line = file.readline()
+                file.seek(0, 2)
+                file.write(line)
+
+        async def answer(self, request: Request) -> Outcome:
+            if request.line == 3:
+                self.copy()
+            return await super().answer(request)
+
+    args = ("in.jsonl", "-o", "out.jsonl", "--ordered")
+    with echoing(Copying()):
+        write("in.jsonl", "row 1", "row 2")
+        assert batch(*args) == 0
+        write("in.jsonl", "row 1", "row 2", "row 3")
+        assert batch(*args) == 0
+        assert "or two answers of one row; a run over all rows sorts it." in capfd.readouterr().err
+        assert batch(*args) == 0
+    assert [row["output"] for row in read("out.jsonl")] == [f"answer {n}" for n in (1, 2, 3)]
+
+
 def test_answers_in_another_order_are_told(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     class Backwards(Echo):
         async def answer(self, request: Request) -> Outcome:

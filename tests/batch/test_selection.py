@@ -260,3 +260,75 @@ def test_a_run_that_began_with_a_server_does_not_go_on_with_another_model(
     assert local_models == []
     assert batch("in.jsonl", "-o", "new.jsonl") == 0
     assert local_models == ["demo"]
+
+
+def two_models(*more: object) -> None:
+    """Write an input with rows of two models."""
+    write("in.jsonl", "a", {"prompt": "b", "model": "other"}, *more)
+
+
+def test_a_run_that_began_with_a_server_goes_on_with_one(
+    home: Path,
+    local_models: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A model here would override those that rows name."""
+    monkeypatch.setenv("QCHAT_MODEL", "demo")
+    two_models()
+    with faults.running(models=("demo", "other")) as server:
+        configure(home, f'[servers.lab]\nbase_url = "{server.url}"\n')
+        assert batch("in.jsonl") == 0
+    before = Path("in.results.jsonl").read_bytes()
+    two_models("c")
+    assert batch("in.jsonl") == 3
+    assert "can't be reached" in capfd.readouterr().err
+    assert local_models == []
+    assert Path("in.results.jsonl").read_bytes() == before
+    assert not Path("in.results.damaged.jsonl").exists()
+
+
+def test_answers_of_a_model_here_stay_where_no_engine_can_be_had(
+    home: Path,
+    local_models: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("QCHAT_MODEL", "demo")
+    dead_server(home)
+    two_models()
+    assert batch("in.jsonl") == 0
+    assert local_models == ["demo"]
+    before = Path("in.results.jsonl").read_bytes()
+    two_models("c")
+    with faults.running(api_key="secret") as server:
+        configure(home, f'[servers.lab]\nbase_url = "{server.url}"\n')
+        assert batch("in.jsonl") == 3
+    assert "wants a key" in capfd.readouterr().err
+    assert Path("in.results.jsonl").read_bytes() == before
+    assert not Path("in.results.damaged.jsonl").exists()
+
+
+def test_a_model_that_overrides_those_of_answered_rows_is_a_change_of_parameters(
+    local_models: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("QCHAT_MODEL", "demo")
+    two_models()
+    with faults.running(models=("demo", "other")) as both:
+        asked = ("in.jsonl", "--base-url", both.url)
+        assert batch(*asked) == 0
+        before = Path("in.results.jsonl").read_bytes()
+        for args in (("in.jsonl", "--engine", "offline"), (*asked, "--model", "demo")):
+            assert batch(*args) == 2
+            err = capfd.readouterr().err
+            assert "(model_overrides_rows: False before, True now), 1 row that is answered" in err
+        assert Path("in.results.jsonl").read_bytes() == before
+        assert not Path("in.results.damaged.jsonl").exists()
+        manifest = read_manifest()
+        del manifest["settings"]["model_overrides_rows"]  # type: ignore[attr-defined]
+        Path("in.results.manifest.json").write_text(json.dumps(manifest))  # of an earlier version
+        assert batch(*asked) == 0
+        assert Path("in.results.jsonl").read_bytes() == before
+    assert local_models == []

@@ -1,6 +1,7 @@
 """A thought that was cut before its end is reasoning, where the model's other answers tell."""
 
 import pytest
+from qchat.batch import recorder
 from qchat.batch.request import Request
 from qchat.batch.thoughts import ThoughtForms
 
@@ -58,6 +59,20 @@ def check_rows() -> None:
     assert (rows[2]["output"], rows[2]["reasoning"]) == (None, "I think")
     assert rows[1]["_qchat"]["thought"] == "unopened"  # type: ignore[index]
     assert "thought" not in rows[2]["_qchat"]  # type: ignore[operator]
+
+
+@pytest.mark.usefixtures("home")
+def test_an_openai_answer_stays_as_it_is_and_is_not_looked_at(
+    server: faults.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[JsonObject] = []
+    monkeypatch.setattr(recorder, "has_unopened_thought", looked.append)
+    body = {"messages": [{"role": "user", "content": "a [[answer:text=So</think>Yes]]"}]}
+    write("in.jsonl", {"custom_id": "a", "body": body})
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    (row,) = read("in.results.jsonl")
+    assert "So</think>Yes" in str(row["response"])
+    assert looked == []
 
 
 WHOLE = {"prompt": "a [[answer:text=I think so</think>Yes]]"}

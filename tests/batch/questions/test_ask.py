@@ -237,6 +237,7 @@ def test_a_threshold_alone_sends_the_unsure_rows_to_a_review_file_beside_the_res
     with echoing(Labeller(belief)):
         assert batch(*args) == 0
         assert "Review:  out.review.csv" in capfd.readouterr().err
+        assert "out.review.csv" in json.loads(Path("out.manifest.json").read_text())["side_files"]
         (row,) = rows_of("out.review.csv")
         assert row["custom_id"] == "c"
         assert batch(*args) == 0  # its own output: written anew
