@@ -65,8 +65,7 @@ def local_server(settings: Settings) -> Endpoint:
     that runs here. Raises `EngineError` without any, `UsageError` for several."""
     default = endpoints.local_endpoint(settings)
     if endpoints.answers(default):
-        keyless = default.api_key is None and _wants_key(default)
-        return (endpoint_with_key(settings, default) if keyless else None) or default
+        return with_own_key(settings, default)
     servers = list(running_servers(settings))
     if not servers:
         from .error_messages import no_server
@@ -90,11 +89,20 @@ def endpoint_with_key(settings: Settings, endpoint: Endpoint) -> Endpoint | None
     return None if key is None else replace(endpoint, api_key=key)
 
 
+def with_own_key(settings: Settings, endpoint: Endpoint) -> Endpoint:
+    """The endpoint, with its key where it has none, wants one, and `qchat serve` runs it here."""
+    if endpoint.api_key is not None or not endpoint.is_local or not _wants_key(endpoint):
+        return endpoint
+    return endpoint_with_key(settings, endpoint) or endpoint
+
+
 def _wants_key(endpoint: Endpoint) -> bool:
-    """Whether the server at the default address refuses a request without a key."""
+    """Whether a server on this machine refuses a request without a key."""
     from http.client import HTTPConnection, HTTPException
 
     parts = urlsplit(endpoint.base_url)
+    if parts.scheme != "http":
+        return False
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_PROBE_SECONDS)
     try:
         connection.request("GET", f"{parts.path}/models")

@@ -167,10 +167,10 @@ def _send(
     printer: "Printer",
     saved: "SavedAsk | None",
 ) -> int:
-    if endpoint is None:
-        from ..api.local_servers import local_server
+    if endpoint is None or endpoint.is_local:
+        from ..api.local_servers import local_server, with_own_key
 
-        endpoint = local_server(settings)
+        endpoint = local_server(settings) if endpoint is None else with_own_key(settings, endpoint)
 
     from ..api.client import Client
     from ..api.models import server_model

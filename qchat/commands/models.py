@@ -34,10 +34,10 @@ def models(
     endpoint = endpoints.resolve(
         settings, server=server, base_url=base_url, api_key_env=api_key_env
     )
-    if endpoint is None:
-        from ..api.local_servers import local_server
+    if endpoint is None or endpoint.is_local:
+        from ..api.local_servers import local_server, with_own_key
 
-        endpoint = local_server(settings)
+        endpoint = local_server(settings) if endpoint is None else with_own_key(settings, endpoint)
 
     from ..api.client import Client
     from ..console import json_text, table

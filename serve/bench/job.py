@@ -3,7 +3,7 @@
 import random
 
 from ...api import endpoint as endpoints
-from ...api.local_servers import local_server
+from ...api.local_servers import local_server, with_own_key
 from ...errors import UsageError
 from ...i18n import _
 from ...settings import Settings
@@ -54,8 +54,7 @@ def build_job(options: BenchOptions, settings: Settings) -> BenchJob:
         base_url=options.base_url,
         api_key_env=options.api_key_env,
     )
-    if endpoint is None:
-        endpoint = local_server(settings)
+    endpoint = local_server(settings) if endpoint is None else with_own_key(settings, endpoint)
     seed = sampling.seed
     if seed is None:  # other texts each time: the server's prefix cache may hold the last ones
         seed = random.SystemRandom().randrange(2**31)

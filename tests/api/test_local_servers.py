@@ -10,7 +10,7 @@ from qchat.batch.engines.selection import EngineRequest, select_engine
 from qchat.serve.registry.records import READY, STARTING, ServerRecord, ServerRegistry
 
 from qchat.api import endpoint as endpoint_module
-from qchat.api.local_servers import local_server, running_servers
+from qchat.api.local_servers import local_server, running_servers, with_own_key
 from qchat.errors import EngineError, UsageError
 from qchat.settings import Settings, load
 
@@ -106,6 +106,10 @@ def test_its_own_key_goes_to_the_one_at_the_usual_address(
         assert local_server(settings).api_key is None  # not one of qchat's: the answer will tell
         serves("closed", closed.url, key=str(key))
         assert local_server(settings).api_key == endpoint_module.Secret("k" * 32)
+        profile = endpoint_module.Endpoint(closed.base_url, name="local")  # as setup has written it
+        assert with_own_key(settings, profile).api_key == endpoint_module.Secret("k" * 32)
+        own = endpoint_module.Endpoint(closed.base_url, endpoint_module.Secret("mine"))
+        assert with_own_key(settings, own) is own
 
 
 class Silent:
