@@ -246,3 +246,9 @@ def test_html_that_does_not_end_is_kept_and_takes_linear_time(part: str) -> None
 def test_comments_and_summaries_end_at_their_first_end() -> None:
     assert visible_html("a<!-- b -->  \n<!-->c-->d <!-- e") == "ad <!-- e"
     assert visible_html("<SUMMARY>\n <b>a</b> \n</summary>b<summary c>d</summary>") == "▾ ab▾ d"
+
+
+def test_items_in_items_on_one_line_are_text_from_some_depth() -> None:
+    for mark in ("1. ", "- + ", "2) "):
+        lines = plain_lines(mark * 2_000 + "end", 40)
+        assert lines[-1].endswith("end")
