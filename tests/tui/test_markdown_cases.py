@@ -6,6 +6,7 @@ from rich.cells import cell_len
 from qchat.tui.markdown import Renderer, plain_lines, split_text
 from qchat.tui.markdown.graphemes import grapheme_end, grapheme_start
 from qchat.tui.markdown.html_blocks import visible_html
+from qchat.tui.markdown.math_prose import is_parenthesis
 from qchat.tui.markdown.palette import DARK
 from qchat.tui.markdown.wrap import line_breaks
 
@@ -246,6 +247,12 @@ def test_html_that_does_not_end_is_kept_and_takes_linear_time(part: str) -> None
 def test_comments_and_summaries_end_at_their_first_end() -> None:
     assert visible_html("a<!-- b -->  \n<!-->c-->d <!-- e") == "ad <!-- e"
     assert visible_html("<SUMMARY>\n <b>a</b> \n</summary>b<summary c>d</summary>") == "▾ ab▾ d"
+
+
+def test_blank_lines_of_wide_spaces_take_linear_time() -> None:
+    paragraph = "\u3000\n" * 200_000
+    assert not is_parenthesis("1", f"{paragraph}a")
+    assert is_parenthesis("1", f"{paragraph}\u3000\\(1\\) a")
 
 
 def test_items_in_items_on_one_line_are_text_from_some_depth() -> None:
