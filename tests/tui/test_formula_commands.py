@@ -2,7 +2,14 @@
 
 import pytest
 
-from qchat.tui.markdown.formulas import to_line
+from qchat.tui.markdown.formulas import MAX_CHARS, names, symbols, to_line, to_lines
+from qchat.tui.markdown.formulas.box import Box
+from qchat.tui.markdown.formulas.draw import MAX_DRAWN, Drawer
+from qchat.tui.markdown.formulas.environments import ENVIRONMENTS
+from qchat.tui.markdown.formulas.lexer import FormulaError
+from qchat.tui.markdown.formulas.macros import _MACROS
+from qchat.tui.markdown.formulas.parser import parse
+from qchat.tui.markdown.formulas.tree import Node
 
 
 @pytest.mark.parametrize(
@@ -86,3 +93,90 @@ def test_all_arguments_belong_to_their_command(source: str, text: str) -> None:
 
 def test_units_have_powers() -> None:
     assert to_line(r"\pu{1.2e3 kJ mol-1}") == "1.2 × 10³ kJ mol⁻¹"
+
+
+_OF_ONE = sorted(
+    names.TEXTS | names.UPRIGHT | names.PLAIN | symbols.ACCENTS.keys() | symbols.ALPHABETS.keys()
+    | names.BRACES.keys() | {"boxed", "phantom"}
+)  # fmt: skip
+_COMMANDS = sorted(
+    names.FRACTIONS | names.BINOMIALS | names.SKIPPED.keys() | _MACROS.keys()
+    | symbols.X_ARROWS.keys() | {"sqrt", "overset", "underset", "stackrel", "unknown"}
+)  # fmt: skip
+_NESTINGS = [
+    *((f"\\{command}{{", "}") for command in _OF_ONE),
+    *((f"\\{command}{{", "}{a}{b}") for command in _COMMANDS),
+    *((f"\\{command}{{a}}{{", "}{b}") for command in _COMMANDS),
+    *((f"\\{command}[{{", "}]{a}") for command in _COMMANDS),
+    *((f"{{a \\{command} ", "}") for command in names.INFIX),
+    *(
+        (f"\\begin{{{name}}}{options}{before}", f"{after}\\end{{{name}}}")
+        for name in sorted(ENVIRONMENTS)
+        for options in ("{l}" if name in ("array", "alignat", "numcases") else "",)
+        for before, after in (("", ""), ("a & ", r" \\ b & c"))
+    ),
+    *(("a^{b+", "}"), ("a_{Q+", "}"), ("a_{x}^{", "+Q}"), ("{", "}^Q"), ("{", "}'"), ("|a+", "|")),
+    *((r"\sum_{a+", "}^n"), (r"\sum^{b}_{", "}"), (r"\left|", r"\right|_a"), (r"\text{a $", "$}")),
+    *((r"\ce{A ->[", "] B}"), (r"\root{", r"}\of{a}"), (r"\qty(", ")"), (r"\eval[", "|")),
+]
+
+
+def test_nested_commands_are_drawn_once_in_each_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, drawn = Drawer._drawing, 0
+
+    def counting_draw(drawer: Drawer, node: Node, *, closed: bool) -> Box:
+        nonlocal drawn
+        drawn += 1
+        assert drawn < 20 * len(source), source
+        return draw(drawer, node, closed=closed)
+
+    monkeypatch.setattr(Drawer, "_drawing", counting_draw)
+    for before, after in _NESTINGS:
+        source = before * 30 + "x+y" + after * 30
+        drawn = 0
+        lines = to_lines(source, 1)  # stacked, and since that is too wide, on one line
+        assert sum(map(len, lines or ())) <= MAX_DRAWN
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        r"\ip{" * 30 + "a" + "}" * 30,
+        r"\dv[" * 30 + "a" + "]{b}{c}" * 30,
+        r"\hat{" * 38 + "x" * 3_000 + "}" * 38,
+        "|+" * 900 + "x" + "|" * 900,
+        r"a\over " * 480 + "b",
+        r"\frac" * 700,
+        r"\left(" * 600,
+    ],
+    ids=lambda source: source[:6],
+)
+def test_what_would_be_too_large_or_deep_is_no_formula(source: str) -> None:
+    assert len(source) <= MAX_CHARS
+    assert to_line(source) is None
+    assert to_lines(source, 80) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(r"\ip{", "}"), (r"\op{", "}"), (r"\ev{A}{", "}"), (r"\dv[{", "}]{b}{c}")],
+)
+def test_arguments_that_stand_twice_do_not_double_at_each_level(before: str, after: str) -> None:
+    assert to_line(before * 2 + "a" + after * 2) is not None
+    with pytest.raises(FormulaError):
+        parse(before * 12 + "a" + after * 12)
+
+
+def test_rows_without_anything_have_no_lines() -> None:
+    assert to_lines(r"\\ \\", 80) is None
+
+
+def test_a_large_matrix_has_one_line() -> None:
+    source = r"\begin{matrix}" + "a&" * 600 + r"\\a" * 600 + r"\end{matrix}"
+    lines = to_lines(source, 10_000)
+    assert lines is not None and len(lines) == 1
+
+
+def test_both_sides_of_an_infix_fraction_are_on_one_level() -> None:
+    source = r"{a\over b}" * 60 + "{" * 50 + "x" + "}" * 50
+    assert to_line(source) is None  # nested too deeply, whatever stands before

@@ -5,6 +5,8 @@ from rich.cells import cell_len
 
 from qchat.tui.markdown import Renderer, plain_lines, split_text
 from qchat.tui.markdown.graphemes import grapheme_end, grapheme_start
+from qchat.tui.markdown.html_blocks import visible_html
+from qchat.tui.markdown.math_prose import is_parenthesis
 from qchat.tui.markdown.palette import DARK
 from qchat.tui.markdown.wrap import line_breaks
 
@@ -234,3 +236,26 @@ def test_flags_joined_emoji_and_syllables_are_never_cut() -> None:
 @pytest.mark.parametrize("text", ["中文", "한국", "க்ஷ", "क\u200cष", "ab", "ไทย"])
 def test_letters_of_their_own_stay_apart(text: str) -> None:
     assert grapheme_end(text, 0) < len(text)
+
+
+@pytest.mark.parametrize("part", ["<!--", "<!-- -", "<summary>", "<summary> ", "<details ", " "])
+def test_html_that_does_not_end_is_kept_and_takes_linear_time(part: str) -> None:
+    html = "<summary>" + part * (1_000_000 // len(part))  # quadratic, it would take many minutes
+    assert visible_html(html) == html
+
+
+def test_comments_and_summaries_end_at_their_first_end() -> None:
+    assert visible_html("a<!-- b -->  \n<!-->c-->d <!-- e") == "ad <!-- e"
+    assert visible_html("<SUMMARY>\n <b>a</b> \n</summary>b<summary c>d</summary>") == "▾ ab▾ d"
+
+
+def test_blank_lines_of_wide_spaces_take_linear_time() -> None:
+    paragraph = "\u3000\n" * 200_000
+    assert not is_parenthesis("1", f"{paragraph}a")
+    assert is_parenthesis("1", f"{paragraph}\u3000\\(1\\) a")
+
+
+def test_items_in_items_on_one_line_are_text_from_some_depth() -> None:
+    for mark in ("1. ", "- + ", "2) "):
+        lines = plain_lines(mark * 2_000 + "end", 40)
+        assert lines[-1].endswith("end")

@@ -10,6 +10,8 @@ PIECE_CHARS: Final = 8_000
 """Longest paragraph or line, in characters, that stays in one piece."""
 CODE_LINES: Final = 32
 """Most lines of code in one piece."""
+ITEMS_ON_LINE: Final = 30
+"""Most list items open where a line goes on with another one within them: ``1. 1. 1. text``."""
 TABLE_ROWS: Final = 32
 """Most rows of a table in one piece; the columns' widths come from the first piece."""
 

@@ -272,7 +272,7 @@ class BlockScanner(PieceWriter):
             return
         inner = len(raw) - len(text)
         nested = None if rules.match_rule(text) else rules.match_marker(text)
-        if nested and not task:
+        if nested and not task and len(self._items) < rules.ITEMS_ON_LINE:
             self._list_item(raw, column + content_offset, nested, text, out)
         else:
             self._content_line(raw, text.lstrip(" \t") if inner else text, text, out)

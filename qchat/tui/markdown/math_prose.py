@@ -40,7 +40,9 @@ _ends_amid_text: Final = re.compile(r"[/–(\"&@、（]$|[^^]-$|^\w{2,}[=:.]$|^\
 _ends_in_comma: Final = re.compile("[,;:，。；：！？]$").search
 _is_joined: Final = re.compile(r".*(?<!\^)[=:.+*]$", re.DOTALL).match
 _is_suffix: Final = re.compile(r"(?:th|st|nd|rd|s|D|NN)(?![A-Za-z0-9_$])").match
-_has_number_at_start: Final = re.compile(r"^\s*\\\(\d{1,3}\\\)(?=\s|[^\W\d_])", re.MULTILINE).search
+_has_number_at_start: Final = re.compile(
+    r"^[^\S\n]*\\\(\d{1,3}\\\)(?=\s|[^\W\d_])", re.MULTILINE
+).search
 _LONGEST_PARENTHESIS: Final = 200  # characters
 _starts_script: Final = re.compile(r"\\|\^|_[{\d]").match
 

@@ -30,13 +30,13 @@ def to_line(source: str) -> str | None:
 def to_lines(source: str, columns: int) -> list[str] | None:
     """Draw a formula stacked: fractions, limits and matrices take several lines.
 
-    Where that is wider than `columns` cells, each row gets one line, and the caller wraps it. None
-    as for `to_line`.
+    Where that is wider than `columns` cells, or very large, each row gets one line, and the caller
+    wraps it. None as for `to_line`.
     """
     from rich.cells import cell_len
 
     lines = _drawn(source, stacked=True)
-    if lines is not None and any(cell_len(line) > columns for line in lines):
+    if lines is None or any(cell_len(line) > columns for line in lines):
         lines = _drawn(source, stacked=False)
     if lines is None:
         return None
@@ -50,5 +50,5 @@ def _drawn(source: str, *, stacked: bool) -> list[str] | None:
     try:
         tree: Node = parse(source)
         return Drawer(stacked=stacked).lines(tree)
-    except FormulaError:
+    except (FormulaError, RecursionError):  # what nests without braces is not counted: |+|+|x|+|+|
         return None

@@ -27,6 +27,7 @@ from .adjacency import (
 from .bars import has_outside, is_clear, paired
 from .box import Box, beside, brace, enclose, frame, pad, stack, text_box
 from .grid import grid_box
+from .lexer import FormulaError
 from .symbols import SUBSCRIPTS, SUPERSCRIPTS
 from .tree import (
     EMPTY,
@@ -51,6 +52,13 @@ from .tree import (
     row,
 )
 
+MAX_DRAWN: Final = 20_000
+"""Most characters of a drawing: columns as wide as their widest cell multiply what they hold."""
+
+Drawn = dict[tuple[int, bool, bool, bool], tuple[Node, Box]]
+"""What was drawn of a formula, by the node's identity, `stacked`, `tight` and `closed`; the node is
+kept with it, so that its identity stays its own."""
+
 _ROOTS: Final = {"3": "∛", "4": "∜"}
 _FENCE: Final = ("⟮", "⟯")
 """Encloses, on one line, rows and columns without delimiters of their own, and bars in bars."""
@@ -61,17 +69,22 @@ _LEFTWARDS: Final = "←⇐↩↞↼↽"
 class Drawer:
     """Draws nodes as boxes; with `stacked` False every box has one line, but for rows of lines.
 
-    `tight` leaves out the spaces around operators, as scripts do.
+    `tight` leaves out the spaces around operators, as scripts do. Each node is drawn once in each
+    way, however often its parents ask for it: in nested ones the times would multiply. Raises
+    `FormulaError` where a box has more than `MAX_DRAWN` characters.
     """
 
-    def __init__(self, *, stacked: bool, tight: bool = False) -> None:
+    def __init__(self, *, stacked: bool, tight: bool = False, drawn: Drawn | None = None) -> None:
         self._stacked = stacked
         self._tight = tight
+        self._drawn: Drawn = {} if drawn is None else drawn
 
     def draw(self, node: Node) -> Box:
         """Return a node as a box."""
-        items = node.items if isinstance(node, Row) else (node,)
-        return self._row(items)
+        return self._node(node) if isinstance(node, Row) else self._row((node,))
+
+    def _on_line(self, *, tight: bool = True) -> "Drawer":
+        return Drawer(stacked=False, tight=tight, drawn=self._drawn)
 
     def _row(self, items: Sequence[Node], *, closed: bool = False) -> Box:
         """Draw items side by side; `closed` says that more rows or columns are around them."""
@@ -100,15 +113,21 @@ class Drawer:
             mixed = is_number_fraction(item) and is_number(before)
             box = self._node(item)
             return enclose(box, "(", ")") if right or (touches_left(before) and not mixed) else box
-        if isinstance(item, Root):
-            if item.degree is not None and touches_left(before):
-                return enclose(self._root(item, closed=False), "(", ")")
-            return self._root(item, closed=right)
-        if isinstance(item, Script):
-            return self._script(item, closed=right)
-        return self._node(item)
+        if isinstance(item, Root) and item.degree is not None and touches_left(before):
+            return enclose(self._node(item), "(", ")")
+        return self._node(item, closed=right)
 
-    def _node(self, node: Node) -> Box:
+    def _node(self, node: Node, *, closed: bool = False) -> Box:
+        """Draw a node, or return what was drawn; `closed` says that a factor follows it."""
+        key = (id(node), self._stacked, self._tight, closed and isinstance(node, Root | Script))
+        if key not in self._drawn:
+            box = self._drawing(node, closed=closed)
+            if sum(map(len, box.lines)) > MAX_DRAWN:
+                raise FormulaError("too large")
+            self._drawn[key] = (node, box)
+        return self._drawn[key][1]
+
+    def _drawing(self, node: Node, *, closed: bool) -> Box:
         if isinstance(node, Symbol | Text):
             return text_box(node.text)
         if isinstance(node, Space):
@@ -116,11 +135,11 @@ class Drawer:
         if isinstance(node, Row):
             return self._row(node.items)
         if isinstance(node, Script):
-            return self._script(node, closed=False)
+            return self._script(node, closed=closed)
         if isinstance(node, Fraction):
             return self._fraction(node)
         if isinstance(node, Root):
-            return self._root(node, closed=False)
+            return self._root(node, closed=closed)
         if isinstance(node, Accent):
             return accented(self.draw(node.body), node.mark)
         if isinstance(node, Brace):
@@ -140,10 +159,10 @@ class Drawer:
 
     def _line(self, node: Node) -> str:
         """Return a node on one line."""
-        return Drawer(stacked=False, tight=self._tight).draw(node).text
+        return self._on_line(tight=self._tight).draw(node).text
 
     def _compact(self, node: Node) -> str:
-        return Drawer(stacked=False, tight=True).draw(node).text
+        return self._on_line().draw(node).text
 
     def _fraction(self, node: Fraction) -> Box:
         if self._stacked:
@@ -231,7 +250,7 @@ class Drawer:
         base = self._base(node.base)
         parts: list[Box] = []
         if node.sup is not None:
-            parts.append(Drawer(stacked=False).draw(node.sup))
+            parts.append(self._on_line(tight=False).draw(node.sup))
         parts.append(base)
         if node.sub is not None:
             parts.append(self._small(node.sub))
@@ -241,10 +260,10 @@ class Drawer:
         """Draw a limit: on one line, but rows of lines stacked."""
         if isinstance(node, Matrix):
             return self.draw(node)
-        return Drawer(stacked=False, tight=True).draw(node)
+        return self._on_line().draw(node)
 
     def _raised(self, base: Box, node: Script) -> Box:
-        drawer = Drawer(stacked=False, tight=True)
+        drawer = self._on_line()
         upper = None if node.sup is None else drawer.draw(node.sup)
         lower = None if node.sub is None else drawer.draw(node.sub)
         width = max(box.width for box in (upper, lower) if box is not None)
@@ -302,6 +321,9 @@ class Drawer:
     def _matrix(self, node: Matrix) -> Box:
         if not self._stacked:
             return self._fenced(text_box("; ".join(self._row_lines(node, closed=True))), node)
+        columns = max(map(len, node.rows), default=0)
+        if 3 * len(node.rows) * columns > MAX_DRAWN:  # a cell with its gap has three or more
+            raise FormulaError("too large")
         rows: list[list[Box]] = []
         for cells in node.rows:
             boxes = [self.draw(cell) for cell in cells]

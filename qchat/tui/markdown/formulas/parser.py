@@ -90,8 +90,9 @@ class Parser:
         if name == "above":
             self.lexer.dimension()
         word, left, right = names.INFIX[name]
-        self._depth -= 1
+        self._depth -= 1  # both sides are on one level
         after = self.parse(closing)
+        self._depth += 1
         return Fraction(before, after, word, left, right)
 
     def _add(self, token: str, items: list[Node]) -> None:

@@ -10,10 +10,27 @@ from .lexer import FormulaError
 from .names import is_big
 from .reader import Macro, Reader
 from .styles import restyle
-from .tree import EMPTY, Accent, Fenced, Fraction, Kind, Node, Script, Space, Symbol, Text, row
+from .tree import (
+    EMPTY,
+    Accent,
+    Fenced,
+    Fraction,
+    Kind,
+    Node,
+    Script,
+    Space,
+    Symbol,
+    Text,
+    node_count,
+    row,
+)
 
 _CLOSING: Final = {"(": ")", "[": "]", "|": "|", "\\{": "\\}", "\\|": "\\|", "\\lbrace": "\\rbrace"}
 _SIDES: Final = {"": ("", ""), "p": ("(", ")"), "b": ("[", "]"), "B": ("{", "}"), "v": ("|", "|")}
+
+
+_MOST_REPEATED: Final = 50
+"""Most nodes of an argument that stands twice: nested ones would double at each level."""
 
 
 def fenced(left: str, right: str) -> Macro:
@@ -27,6 +44,13 @@ def _group_follows(reader: Reader) -> bool:
     is_next = reader.lexer.accept("{")
     reader.lexer.position = before
     return is_next
+
+
+def _repeated(node: Node) -> Node:
+    """Return an argument that stands twice. Raises `FormulaError` for a large one."""
+    if node_count(node) > _MOST_REPEATED:
+        raise FormulaError("too large to stand twice")
+    return node
 
 
 def _bars(parts: list[Node]) -> Node:
@@ -46,12 +70,12 @@ def _braket(reader: Reader) -> Node:
 
 def _inner_product(reader: Reader) -> Node:
     bra = reader.argument()
-    return _bars([bra, reader.argument() if _group_follows(reader) else bra])
+    return _bars([bra, reader.argument() if _group_follows(reader) else _repeated(bra)])
 
 
 def _outer_product(reader: Reader) -> Node:
     ket = reader.argument()
-    bra = reader.argument() if _group_follows(reader) else ket
+    bra = reader.argument() if _group_follows(reader) else _repeated(ket)
     return row([Fenced("|", ket, "⟩"), Fenced("⟨", bra, "|")])
 
 
@@ -59,7 +83,7 @@ def _expectation(reader: Reader) -> Node:
     operator = reader.argument()
     if not _group_follows(reader):
         return Fenced("⟨", operator, "⟩")
-    state = reader.argument()
+    state = _repeated(reader.argument())
     return _bars([state, operator, state])
 
 
@@ -90,7 +114,7 @@ def _derivative(sign: str, *, partial: bool = True) -> Macro:
         elif order is None:
             return Fraction(_differential(sign, function), _differential(sign, variables[0]))
         else:
-            below = Script(_differential(sign, variables[0]), None, order)
+            below = Script(_differential(sign, variables[0]), None, _repeated(order))
         return Fraction(row([Script(Symbol(sign), None, order), function]), below)
 
     return macro

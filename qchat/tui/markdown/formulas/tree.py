@@ -191,3 +191,17 @@ def row(items: "list[Node] | tuple[Node, ...]") -> Node:
     while trimmed and trimmed[-1] == Space():
         trimmed.pop()
     return trimmed[0] if len(trimmed) == 1 else Row(tuple(trimmed))
+
+
+def node_count(node: Node) -> int:
+    """Return how many nodes a tree has; one that stands in several places counts in each."""
+    count = 0
+    parts: list[object] = [node]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, tuple):
+            parts.extend(part)
+        elif isinstance(part, Node):
+            count += 1
+            parts.extend(getattr(part, name) for name in part.__slots__)
+    return count
