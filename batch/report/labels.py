@@ -16,8 +16,14 @@ def labels(report: RunReport) -> Html:
     scores = getattr(report.manifest, "questions", None)
     if not isinstance(scores, Mapping) or not scores:
         return Html("")
-    items = list(scores.items())[:MAX_QUESTIONS]
-    parts = [_score(str(name), score) for name, score in items if isinstance(score, Mapping)]
+    judged = [
+        (name, score)
+        for name, score in scores.items()
+        if isinstance(score, Mapping) and score.get("rows")  # else there was no label
+    ]
+    if not judged:
+        return Html("")
+    parts = [_score(str(name), score) for name, score in judged[:MAX_QUESTIONS]]
     return join([tag("h2", _("Against the labels")), parts])
 
 

@@ -2,11 +2,12 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...json_types import JsonObject
+from ..questions.types import COLUMN_ENDINGS
 
 BINS = 20
 MAX_LABELS = 40
@@ -48,14 +49,19 @@ class QuestionColumns:
     questions: dict[str, QuestionSummary] = field(default_factory=dict)
     _by_shape: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
 
-    def add(self, record: JsonObject) -> float | None:
-        """Count the answers of a row; return the probability of the least sure one."""
+    def names(self, record: JsonObject) -> tuple[str, ...]:
+        """Return the columns of a row that are answers with probabilities."""
         shape = tuple(record)
         names = self._by_shape.get(shape)
         if names is None:
             names = tuple(_names(record))
             if len(self._by_shape) < 1000:
                 self._by_shape[shape] = names
+        return names
+
+    def add(self, record: JsonObject) -> float | None:
+        """Count the answers of a row; return the probability of the least sure one."""
+        names = self.names(record)
         least: float | None = None
         for name in names:
             probability, probs = record.get(f"{name}_p"), record.get(name + _PROBS)
@@ -77,6 +83,22 @@ class QuestionColumns:
 def _names(record: JsonObject) -> list[str]:
     names = [key.removesuffix(_PROBS) for key in record if key.endswith(_PROBS)]
     return [name for name in names if name and name in record and f"{name}_p" in record]
+
+
+def answers_text(record: JsonObject, names: Sequence[str]) -> str:
+    """Return the answers of a row by name, each with its probability."""
+    lines = []
+    for name in names:
+        probability = record.get(f"{name}_p")
+        share = f" ({probability:.0%})" if isinstance(probability, float | int) else ""
+        lines.append(f"{name}: {record.get(name)}{share}")
+    return "\n".join(lines)
+
+
+def without_answers(record: JsonObject, names: Sequence[str]) -> JsonObject:
+    """Return a row without the columns that its answers have added."""
+    added = {name + ending for name in names for ending in COLUMN_ENDINGS}
+    return {key: value for key, value in record.items() if key not in added}
 
 
 def _number(value: Any) -> float:

@@ -16,7 +16,7 @@ from ..journal.manifest import Manifest
 from ..journal.records import location_of_result, prompt_of
 from ..quality import INVALID, Quality, answer_of, quality_of_record
 from .excerpts import excerpt, prompt_of_columns
-from .questions import QuestionColumns
+from .questions import QuestionColumns, answers_text, without_answers
 from .samples import Largest, Reservoir
 from .timeline import Timeline
 
@@ -246,8 +246,12 @@ class _Reader:
         custom_id = record.get("custom_id")
         reasoning: str | None
         if body is None:
-            prompt: str | None = excerpt(prompt_of_columns(record, self._prefix))
+            names = self._report.columns.names(record)
+            own = without_answers(record, names) if names else record
+            prompt: str | None = excerpt(prompt_of_columns(own, self._prefix))
             output = excerpt(record.get(self._prefix + "output"))
+            if names and not output:  # of --ask
+                output = answers_text(record, names)
             thought = record.get(self._prefix + "reasoning")
             reasoning = excerpt(thought) if thought else None
             finish = record.get(self._finish)

@@ -161,6 +161,16 @@ def test_probabilities_are_drawn(home: Path) -> None:
     assert unsure.index("question 4") < unsure.index("question 2")
 
 
+def test_what_a_row_asked_has_none_of_its_answers(home: Path) -> None:
+    answers = {"mood": "good", "mood_p": 0.9, "mood_probs": {"good": 0.9, "bad": 0.1}}
+    mark = {"file": "in.csv", "line": 1, "attempts": 1, "requests": 2}
+    value = {"review": "It leaks.", **answers, "mood_mass": 0.5, "usage": {}, "_qchat": mark}
+    write_lines(Path("out.jsonl"), [value])
+    text = page_of().text
+    assert "review: It leaks." in text and "mood: good (90%)" in text
+    assert "mood_probs" not in text
+
+
 def test_the_comparison_with_labels_is_drawn() -> None:
     curve = [
         {"low": 0.5, "high": 0.6, "rows": 10, "confidence": 0.55, "accuracy": 0.4},
@@ -183,6 +193,9 @@ def test_the_comparison_with_labels_is_drawn() -> None:
     assert "From 0.93 on, 95% are right; that is 60% of all rows." in drawn
     assert drawn.count("<circle") == 2 and "10 rows: 0.55 sure, 40% right" in drawn
     assert "<b>" not in drawn and "<i>" not in drawn
+    unlabelled = {"mood": {"answers": 4, "mass": 0.8, "order_bias": 0.1}}
+    report.manifest = SimpleNamespace(questions=unlabelled)  # type: ignore[assignment]
+    assert labels(report) == ""
     report.manifest = None
     assert labels(report) == ""
 
