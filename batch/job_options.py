@@ -77,7 +77,8 @@ def job_of(
         adopt=run.adopt,
         report=look.report,
         time_limit=run.time_limit,
-        allow_duplicates=rows.allow_duplicates,
+        # An id that another run has made may be one that a row was given (`in-2~2` there).
+        allow_duplicates=rows.allow_duplicates or defaults.earlier is not None,
         csv_safe=run.csv_safe,
         evaluation=evaluation,
         is_stage=defaults.earlier is not None,

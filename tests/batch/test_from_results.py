@@ -200,3 +200,11 @@ def test_what_can_not_be_the_input_is_refused(
         assert batch(*args, *output, "--template", "{prompt}") == 2
     assert message in capfd.readouterr().err
     assert not Path("two.jsonl").exists()
+
+
+def test_an_id_that_was_made_may_be_one_that_a_row_was_given(home: Path) -> None:
+    write("in.jsonl", {"prompt": "a"}, {"custom_id": "in-1", "prompt": "b"})
+    with echoing():
+        assert batch("in.jsonl") == 0
+        assert batch("--from", "in.results.jsonl", "--template", "{answer}", "-o", "two.jsonl") == 0
+    assert len(read("two.jsonl")) == 2
