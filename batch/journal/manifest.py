@@ -101,11 +101,17 @@ TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
 """Endings of the names of tables, which are written from the results."""
 
 
+_COUNTS = ("rows", "answered", "failed")
+
+
 def load_manifest(path: Path) -> Manifest | None:
     """Read a manifest; None when there is no file. Raises `UsageError` if it is damaged."""
     try:
         value = orjson.loads(path.read_bytes())
         if not isinstance(value, dict) or value.get("format") not in READABLE:
+            raise ValueError
+        counts = value.get("qualities", {}).values()
+        if not all(isinstance(n, int) for n in (*counts, *map(value.get, _COUNTS, (0, 0, 0)))):
             raise ValueError
         tuples = {"inputs": tuple(value["inputs"]), "tables": tuple(value.get("tables", ()))}
         side_files = value.get("side_files")
@@ -116,7 +122,7 @@ def load_manifest(path: Path) -> Manifest | None:
     except OSError as error:
         text = _("{path} can't be read: {reason}.")
         raise UsageError(text.format(path=path, reason=_(error.strerror))) from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         text = _(
             "{path} is not a manifest of this version of qchat. "
             "Move it and the files that belong to it elsewhere, or give another -o."

@@ -130,6 +130,15 @@ def whole_lines(path: Path) -> list[bytes]:
     return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
 
 
+def is_printed(data: bytes) -> bool:
+    """Whether a file is one JSON value that stands on several lines."""
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return b"\n" in data.strip()
+
+
 def check_run(folder: Path, rng: random.Random) -> None:
     """One broken input: every line in one of the two files once, the good ones answered."""
     case = broken(rng)
@@ -145,6 +154,9 @@ def check_run(folder: Path, rng: random.Random) -> None:
     failed = Counter(row.get("_qchat", row)["line"] for row in rows_of(errors))
     assert case.good <= answered.keys()
     assert set((answered + failed).values()) <= {1}
+    if is_printed(case.data):  # one value over several lines: read as such
+        assert answered or failed
+        return
     first, *rest = case.lines
     there = [first.removeprefix(b"\xef\xbb\xbf"), *rest]
     assert (answered + failed).keys() == {n for n, line in enumerate(there, 1) if line.strip()}
