@@ -1,8 +1,8 @@
 """Find the texts that are closest to each other, in a Parquet file of embeddings.
 
-    qchat batch examples/texts.csv --endpoint embeddings --template '{text}' -o texts.parquet \\
-        --model demo --vllm runner=pooling --vllm convert=embed
-    python examples/nearest_texts.py texts.parquet
+    qchat batch examples/texts.parquet --endpoint embeddings --template '{text}' \\
+        -o vectors.parquet --model demo --vllm runner=pooling --vllm convert=embed
+    python examples/nearest_texts.py vectors.parquet
 
 The demo model was not made for embeddings; name a model that was, such as
 Qwen/Qwen3-Embedding-0.6B, and leave out both --vllm options.

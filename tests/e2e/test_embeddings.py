@@ -18,7 +18,7 @@ POOLING = ("--vllm", "runner=pooling", "--vllm", "convert=embed")
 def test_a_table_gets_a_column_of_vectors(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow.parquet")
     table = tmp_path / "texts.parquet"
-    command = [sys.executable, "-m", "qchat", "batch", str(EXAMPLES / "texts.csv")]
+    command = [sys.executable, "-m", "qchat", "batch", str(EXAMPLES / "texts.parquet")]
     command += ["--endpoint", "embeddings", "--template", "{text}", "-o", str(table)]
     command += ["--model", "demo", *POOLING]
     environment = {**os.environ, "QCHAT_HOME": str(tmp_path / "home")}
