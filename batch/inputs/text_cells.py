@@ -1,5 +1,6 @@
 """Cells of tables that know no types (CSV, TSV), as the values that a request needs."""
 
+import functools
 import math
 from typing import Any
 
@@ -11,7 +12,7 @@ from .endpoints import SHAPES
 from .line_json import loads_line
 from .lines import BadLineError
 
-_CONVERSATIONS = ("conversations", "conversation")  # see `shapes`
+_CONVERSATIONS = {"conversations", "conversation"}  # see `shapes`
 _TEXTS = frozenset({"prompt", "input", "query", "text_1", "text_2"})  # may begin with a bracket
 _TEXT_TYPES = frozenset({ParameterType.TEXT, ParameterType.TEXT_OR_JSON})
 _SHOWN = 100  # characters of a cell
@@ -55,15 +56,24 @@ def parameter_of(name: str, cell: Any, endpoint: str) -> Any:
 def with_structures(row: JsonObject, endpoint: str) -> JsonObject:
     """Return a row with the lists and objects of its request, such as `messages`, that stand in its
     cells as JSON; those whose cells are empty are left out."""
-    names = {key for keys in SHAPES[endpoint].needs for key in keys} - _TEXTS
+    present = _structures(endpoint) & row.keys()
+    if not present:  # most tables
+        return row
     changed = dict(row)
-    for name in (*names, *_CONVERSATIONS):
-        cell = row.get(name)
+    for name in present:
+        cell = row[name]
         if isinstance(cell, str) and not cell.strip():
             del changed[name]
         elif isinstance(cell, str) and (value := _json(cell.strip())) is not None:
             changed[name] = value
     return changed
+
+
+@functools.cache
+def _structures(endpoint: str) -> frozenset[str]:
+    """Return the columns of an endpoint's request that are lists or objects."""
+    names = {key for keys in SHAPES[endpoint].needs for key in keys}
+    return frozenset(names - _TEXTS | _CONVERSATIONS)
 
 
 def _number(text: str) -> int | float | None:
