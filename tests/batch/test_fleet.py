@@ -129,7 +129,9 @@ def test_a_file_that_others_can_write_is_refused(
     assert "chmod go-w fleet.txt" in capfd.readouterr().err
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+@pytest.mark.skipif(
+    os.getuid() != 0, reason="a file of another user is made by chown, which only root may"
+)
 @pytest.mark.parametrize("text", _LISTS)
 def test_a_file_of_another_user_is_refused(
     home: Path, text: str, capfd: pytest.CaptureFixture[str]

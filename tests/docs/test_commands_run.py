@@ -27,9 +27,12 @@ _COPIED = ("examples", "serve/deploy")
 _OPTION = re.compile(r"(?<!\S)-{1,2}[\w-]+")
 
 
-def _has_namespaces() -> bool:
+@pytest.fixture(scope="module")
+def namespaces() -> None:
+    """Skip where a process can't have a network of its own, as in some containers."""
     program = shutil.which("unshare")
-    return program is not None and not subprocess.run(["unshare", "-rn", "true"]).returncode
+    if program is None or subprocess.run([program, "-rn", "true"], capture_output=True).returncode:
+        pytest.skip("`unshare -rn` is refused or missing here: a page would use this network")
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def clone(tmp_path: Path) -> Path:
 @pytest.mark.vllm
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.skipif(not _has_namespaces(), reason="needs network namespaces (unshare -rn)")
+@pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_commands_of_a_page_work_in_their_order(
     page: Path, clone: Path, environ: dict[str, str]

@@ -146,10 +146,13 @@ def test_a_server_without_its_engine_does_not_get_the_whole_timeout() -> None:
 @LINUX
 def test_foreign_processes_are_listed_and_ours_are_not(tmp_path: Path) -> None:
     script = tmp_path / "vllm"
-    script.write_text("import time; time.sleep(60)")
+    script.write_text("print(flush=True); import time; time.sleep(60)")
     sleep = [sys.executable, str(script), "serve"]
-    with subprocess.Popen(sleep, env={**os.environ, process_tree.MARK: "ours"}) as process:
+    environ = {**os.environ, process_tree.MARK: "ours"}
+    with subprocess.Popen(sleep, env=environ, stdout=subprocess.PIPE) as process:
         try:
+            # `Popen` returns a moment before the kernel shows the new command line.
+            assert process.stdout is not None and process.stdout.readline() == b"\n"
             assert process.pid in dict(process_tree.foreign([]))
             assert process.pid not in dict(process_tree.foreign(["ours"]))
             assert process_tree.members(None, "ours") == [process.pid]
