@@ -121,6 +121,11 @@ def test_money_and_shell_variables_are_text(text: str) -> None:
     assert plain_lines(text, 80) == text.split("\n")
 
 
+def test_a_price_that_ends_a_clause_takes_no_formula_after_it() -> None:
+    text = "现价 $ 80 。用 \\ce 写 $\\ce{H2O}$，另收 $ 9，含税；见 $x$。"
+    assert plain_lines(text, 80) == ["现价 $ 80 。用 \\ce 写 H₂O，另收 $ 9，含税；见 x。"]
+
+
 _VARIABLES = [
     "$HOME",
     "$PATH",

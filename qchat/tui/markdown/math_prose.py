@@ -29,6 +29,7 @@ _is_word: Final = re.compile(rf"{_WORD}[a-z]{{3,}}$").match
 _has_unit: Final = re.compile(
     rf"(?:\s|[-–~/]\s*(?=[A-Za-z]{{3}})){_WORD}{{2,}}\b"
 ).search  # "5 or", "5/month"
+_ends_clause: Final = re.compile(r"\d[\d,.]*\s*(?:[。；！？]|[，、：]\s*[^\d\s])").match
 _has_math: Final = re.compile(r"[\\^_={}<>+*/|]|\d|^\W*\w(?:\W+\w)*\W*$|^[A-Z]{2,4}$").search
 
 _is_sum_cut: Final = re.compile(r".*(?<!\^)[+*-]$", re.DOTALL).match
@@ -127,6 +128,10 @@ def _is_enumeration(paragraph: str) -> bool:
 
 
 def _is_price(text: str) -> bool:
+    """Whether a text begins as one about money does: with a number and a unit, or with a number
+    that ends a clause."""
+    if _ends_clause(text):
+        return True
     return text[0].isdigit() and not _has_tex(text) and bool(_has_unit(text))
 
 
