@@ -146,4 +146,4 @@ class Refusals:
 
     def _record_as(self, code: Code, request: Request, outcome: Outcome) -> None:
         assert outcome.failure is not None
-        self.record(request, replace(outcome, failure=replace(outcome.failure, code=code)), 1)
+        self.record(request, replace(outcome, failure=outcome.failure._replace(code=code)), 1)

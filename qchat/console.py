@@ -1,6 +1,5 @@
 """Plain text on a terminal: width, dimming, tables. No rich here: it costs start-up time."""
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -55,6 +54,8 @@ def format_size(count: int) -> str:
 
 def json_text(value: Any) -> str:
     """JSON that a terminal can show: exact, with characters that `clean` would change escaped."""
+    import json
+
     text = json.dumps(value, ensure_ascii=False)
     if clean(text) == text:
         return text

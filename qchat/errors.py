@@ -5,7 +5,6 @@ Every part reads this table: the retry rule, the errors file, the progress line,
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .i18n import _
@@ -102,8 +101,7 @@ MEANING: Mapping[Code, Meaning] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Why a request has no answer.
 
     `message` is a sentence for a person; `status` the HTTP status when there was one;

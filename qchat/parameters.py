@@ -1,7 +1,6 @@
 """Sampling parameters as text for the user, and as JSON for the store."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -95,6 +94,8 @@ def _switch(name: str, text: str) -> bool | None:
 def _strings(name: str, text: str) -> tuple[str, ...] | None:
     if not text.startswith("["):
         return tuple(part.strip() for part in text.split(",") if part.strip()) or None
+    import json
+
     try:
         strings = json.loads(text)
     except (ValueError, RecursionError):
@@ -127,6 +128,8 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
+        import json
+
         plain = ", ".join(value)
         return plain if _plain(plain, value) else json.dumps(list(value), ensure_ascii=False)
     return f"{value:g}" if isinstance(value, float) else str(value)

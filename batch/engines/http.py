@@ -9,7 +9,6 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -359,8 +358,8 @@ class HttpEngine:
     def _explain(self, failure: Failure) -> Failure:
         """Replace the message by one for a person; of a row's own fault, the server's is best."""
         if failure.scope is Scope.ROW and failure.status is not None:
-            return replace(failure, message=without_key(failure.message, self._endpoint))
-        return replace(failure, message=explain_failure(failure, self._endpoint))
+            return failure._replace(message=without_key(failure.message, self._endpoint))
+        return failure._replace(message=explain_failure(failure, self._endpoint))
 
 
 def _create_socket(address: tuple[Any, ...]) -> socket.socket:

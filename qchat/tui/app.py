@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
+from textual.screen import Screen
 
 from ..errors import Exit, QchatError
 from ..i18n import _, sentence_gap
@@ -40,6 +41,13 @@ if TYPE_CHECKING:
     from .widgets.welcome import Welcome
 
 _CHECKPOINT_SECONDS = 1.0
+
+
+class ChatScreen(Screen[None]):
+    """The screen of the conversation. The composer has the focus before the first paint: to move
+    it there from another widget would style both anew."""
+
+    AUTO_FOCUS = "Composer"
 
 
 class ChatApp(ThemedApp, inherit_bindings=False):
@@ -115,6 +123,10 @@ class ChatApp(ThemedApp, inherit_bindings=False):
 
     # -- opening and closing ---------------------------------------------------------------
 
+    def get_default_screen(self) -> ChatScreen:
+        """The screen of the conversation."""
+        return ChatScreen(id="_default")
+
     def compose(self) -> ComposeResult:
         """The column of the conversation; the sidebar is mounted when the store is open."""
         self._fit_height(self.size.height)
@@ -125,7 +137,6 @@ class ChatApp(ThemedApp, inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Open the store after the first paint."""
-        self.composer.focus()
         self.state_view.show_edges()
         asyncio.get_running_loop().set_exception_handler(self._report_callback_error)
         self.call_after_refresh(lambda: self.spawn(self._open()))

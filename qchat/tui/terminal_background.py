@@ -3,19 +3,17 @@
 A terminal may never reply, or late: nobody waits for it, and a reply never becomes typed text.
 """
 
-import re
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from textual.message import Message
+
+if TYPE_CHECKING:
+    from .background_reply import ReplyFilter
 
 QUERY: Final = "\x1b]11;?\x1b\\"
 REPLY_SECONDS: Final = 0.1
 """A later reply changes nothing: the person is reading already."""
-_HELD_SECONDS: Final = 0.5  # for which the beginning of a reply waits for its end
-_REPLY: Final = re.compile(r"\x1b\]11;([^\x07\x1b]{0,80})(?:\x07|\x1b\\)")
-_BEGINNING: Final = re.compile(r"\x1b(?:\](?:1(?:1(?:;[^\x07\x1b]{0,80}\x1b?)?)?)?)?\Z")
-_COLOR: Final = re.compile(r"rgba?:([0-9a-fA-F]{1,4})/([0-9a-fA-F]{1,4})/([0-9a-fA-F]{1,4})")
 
 
 class BackgroundReported(Message):
@@ -34,81 +32,24 @@ class BackgroundReported(Message):
         return self._seconds <= REPLY_SECONDS
 
 
-def is_dark(reply: str) -> bool | None:
-    """Return whether a colour of a reply, such as ``rgb:1e1e/1e1e/1e1e``, is dark; None: no colour.
-
-    The weights of the channels are those of Rec. 709.
-    """
-    match = _COLOR.match(reply)
-    if match is None:
-        return None
-    red, green, blue = (int(text, 16) / (16 ** len(text) - 1) for text in match.groups())
-    return bool(0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5)
-
-
-class ReplyFilter:
-    """Takes the reply out of the input, however it is cut into reads; whatever comes after it is
-    left as it is."""
-
-    def __init__(self) -> None:
-        self.reply: str | None = None
-        self._held = ""
-        self._held_since = 0.0
-        self._ended_in_escape = False
-        self._escape_is_typed = False  # that of what is held back
-
-    def feed(self, data: str, now: float) -> str:
-        """Return the input without the reply; the beginning of one is held back."""
-        if self.reply is not None:
-            return data
-        # An Escape at the end of the last read was passed on, as a key.
-        if self._ended_in_escape and data and "]11;".startswith(data[:4]):
-            self._held, self._escape_is_typed = "\x1b", True
-        data = self._held + data
-        typed, self._held = self._escape_is_typed, ""
-        rest = _REPLY.sub(self._take, data, count=1)
-        if self.reply is not None:
-            return rest
-        if typed and not _BEGINNING.fullmatch(data):
-            data = data[1:]  # it was no reply
-        beginning = _BEGINNING.search(data)
-        if beginning is not None and len(beginning[0]) > 1:  # Escape alone is a key
-            self._held, self._held_since = beginning[0], now
-            data = data[: beginning.start()]
-        else:
-            self._escape_is_typed = False
-        self._ended_in_escape = data.endswith("\x1b")
-        return data
-
-    def expired(self, now: float) -> str:
-        """Return what was held back and turned out to be no reply, else ''."""
-        if self._held and now - self._held_since >= _HELD_SECONDS:
-            held, self._held = self._held, ""
-            typed, self._escape_is_typed = self._escape_is_typed, False
-            # Of a reply that was cut off nothing is typed; Alt+] and what follows is.
-            return "" if held.startswith("\x1b]11;") else held[typed:]
-        return ""
-
-    def _take(self, match: "re.Match[str]") -> str:
-        self.reply = match[1]
-        return ""
-
-
 class BackgroundQuestion:
     """The question, asked once, and its reply, which is taken out of the terminal's input."""
 
     def __init__(self) -> None:
         self._asked_at: float | None = None
-        self._filter = ReplyFilter()
+        self._filter: ReplyFilter | None = None  # once it was asked
 
     def ask(self) -> str:
         """Return the sequence that asks; a reply becomes a `BackgroundReported`."""
+        from .background_reply import ReplyFilter
+
+        self._filter = ReplyFilter()
         self._asked_at = time.monotonic()
         return QUERY
 
     def feed(self, data: str) -> tuple[str, list[Message]]:
         """Return the input without the reply, and what that reports."""
-        if self._asked_at is None:
+        if self._asked_at is None or self._filter is None:
             return data, []
         now = time.monotonic()
         text = self._filter.expired(now)
@@ -116,6 +57,6 @@ class BackgroundQuestion:
             text += self._filter.feed(data, now)
         if self._filter.reply is None:
             return text, []
-        dark, seconds = is_dark(self._filter.reply), now - self._asked_at
+        dark, seconds = self._filter.is_dark, now - self._asked_at
         self._asked_at = None  # what looks like another reply is none
         return text, [BackgroundReported(dark, seconds)] if dark is not None else []

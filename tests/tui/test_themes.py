@@ -10,9 +10,10 @@ from rich.color import Color
 from rich.style import Style
 
 from qchat.settings import THEME_NAMES, Settings, load
+from qchat.tui.background_reply import ReplyFilter, is_dark
 from qchat.tui.markdown.code import highlight
 from qchat.tui.markdown.contrast import contrast_ratio
-from qchat.tui.terminal_background import BackgroundQuestion, ReplyFilter, is_dark
+from qchat.tui.terminal_background import BackgroundQuestion
 from qchat.tui.theme_switcher import ThemeSwitcher
 from qchat.tui.themes import THEMES
 from qchat.tui.transcript.theme_palette import palette_of
