@@ -29,7 +29,11 @@ def notes(defaults: RowDefaults) -> Iterator[str]:
     if (asked := defaults.questions) is not None:
         n = asked.requests_per_row
         text = plural(
-            "{n} request of one token a row{swap}.", "{n} requests of one token a row{swap}.", n
+            "At least {n} request of one token a row{swap}; more where options are not among the "
+            "likeliest tokens.",
+            "At least {n} requests of one token a row{swap}; more where options are not among the "
+            "likeliest tokens.",
+            n,
         )
         swap = _(" (each question in both orders of its options; --no-swap halves that)")
         yield text.format(n=n, swap=swap if asked.swap else "")

@@ -218,7 +218,7 @@ class _Run:
                     known=known,
                 )
             if cache.key(self._inputs, self._defaults, job.limit, job.allow_duplicates) == key:
-                cache.save(key, scan, self._defaults)
+                cache.save(key, scan, self._defaults, input_bytes=counter.bytes)
         return scan
 
     async def _ask(

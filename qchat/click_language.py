@@ -2,12 +2,16 @@
 
 Click takes `gettext` and `ngettext` by name when it is imported, and these follow the locale alone
 and know no catalogue of qchat's. So the names in click's modules are replaced; there is no other
-way in. Where click has no such names any more, its words stay English.
+way in; the same is done with the names of its number types. Where click has no such names any
+more, its words stay English.
 """
 
 import sys
 
+from click import types
+
 from . import i18n
+from .i18n import _
 
 
 def install() -> None:
@@ -19,3 +23,8 @@ def install() -> None:
             for attribute, function in (("_", i18n._), ("ngettext", i18n.plural)):
                 if attribute in vars(module):
                     setattr(module, attribute, function)
+    numbers = {"Int": _("integer"), "Float": _("number")}
+    for prefix, number in numbers.items():
+        for suffix in ("ParamType", "Range"):
+            if (kind := getattr(types, prefix + suffix, None)) is not None:
+                kind.name = number

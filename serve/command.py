@@ -82,7 +82,11 @@ Examples:
     help=_("Address to listen on (127.0.0.1)."),
 )
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=8000, help=_("Port to listen on (8000).")
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    default=8000,
+    help=_("Port to listen on (8000)."),
 )
 @click.option(
     "--name", metavar="NAME", help=_("Name of this server in qchat status, logs and stop.")

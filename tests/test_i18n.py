@@ -178,6 +178,10 @@ def test_the_systems_words_are_translated(tmp_path: Path) -> None:
     missing = qchat(tmp_path, "batch", "/nowhere/in.jsonl", "-o", "x.jsonl", QCHAT_LANG="zh")
     refused = qchat(tmp_path, "models", "--base-url", "http://127.0.0.1:9", QCHAT_LANG="zh")
     assert "连接被拒绝" in refused.stderr
+    fraction = qchat(tmp_path, "bench", "--requests", "1.5", QCHAT_LANG="zh")
+    assert "'1.5' 不是有效的整数。" in fraction.stderr
+    word = qchat(tmp_path, "ask", "--temperature", "warm", "a", QCHAT_LANG="zh")
+    assert "'warm' 不是有效的数。" in word.stderr
     for result in (missing, refused):
         assert result.returncode in (2, 3)
         assert not re.search(r"[A-Z][a-z]+ [a-z]+ ", result.stderr), result.stderr

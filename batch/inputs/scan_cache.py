@@ -35,6 +35,9 @@ MAX_ENTRIES = 8
 MIN_BYTES = 4 << 20
 """Size of the input from which on its scan is cached; smaller ones are scanned in a second."""
 
+LINE_BYTES = 256
+"""What a line counts for at least: a compressed file is small, and is scanned as long as others."""
+
 
 class ScanCache:
     """The scans in a folder. Nothing here fails: what can't be cached is scanned again."""
@@ -65,7 +68,7 @@ class ScanCache:
                 times = [status.st_mtime_ns, status.st_ctime_ns]
                 path = str(item.path.resolve())
                 stamps.append([path, status.st_dev, status.st_ino, *times, size])
-        if size < MIN_BYTES or len(stamps) < len(inputs):
+        if len(stamps) < len(inputs):
             return None
         settings = repr((__version__, FORMAT, INDEX_STEP, defaults))
         whole = repr((stamps, [item.key or item.name for item in inputs], limit, allow_duplicates))
@@ -139,10 +142,17 @@ class ScanCache:
                         return KnownLines(path, start, count, looks_made=header["looks_made"])
         return None
 
-    def save(self, key: str | None, scan: InputScan, defaults: RowDefaults | None = None) -> None:
-        """Store a scan, and what `defaults` have seen; `key` must be the same before and after the
-        scan was made."""
-        if key is None:
+    def save(
+        self,
+        key: str | None,
+        scan: InputScan,
+        defaults: RowDefaults | None = None,
+        *,
+        input_bytes: int = MIN_BYTES,
+    ) -> None:
+        """Store a scan, and what `defaults` have seen, unless the input is small; `key` must be the
+        same before and after the scan was made."""
+        if key is None or max(input_bytes, LINE_BYTES * scan.lines) < MIN_BYTES:
             return
         offsets = [index.offsets for index in scan.indexes]
         header = {

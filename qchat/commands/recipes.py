@@ -1,5 +1,6 @@
 """`qchat recipes`: which models fit this machine, and with which context length."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,12 @@ Examples:
         "github.com/vllm-project/recipes, or the https URL of a file. 'none' removes them again."
     ),
 )
+@click.option(
+    "--all",
+    "with_reasons",
+    is_flag=True,
+    help=_("Say on a terminal, too, why each of the others does not fit."),
+)
 @click.option("--json", "as_json", is_flag=True, help=_("Print one JSON object."))
 def recipes(
     explain: str | None,
@@ -59,6 +66,7 @@ def recipes(
     gpus: int | None,
     yarn: bool,
     update: str | None,
+    with_reasons: bool,
     as_json: bool,
 ) -> None:
     """Print the fits. Raises `UsageError` for an unknown recipe, or an update that fails."""
@@ -86,8 +94,13 @@ def recipes(
         click.echo(line)
     if note:
         click.echo(note)
-    _table([fit for fit in fits if fit.fits])
-    _refused([fit for fit in fits if not fit.fits])
+    fitting = [fit for fit in fits if fit.fits]
+    refused = [fit for fit in fits if not fit.fits]
+    _table(fitting)
+    if fitting and not with_reasons and sys.stdout.isatty():
+        _refused_count(len(refused))
+    else:
+        _refused(refused)
     _own()
 
 
@@ -174,6 +187,17 @@ def _table(fits: "Sequence[Fit]") -> None:
             "To start one: qchat serve NAME. Its memory budget: qchat recipes --explain NAME."
         )
     )
+
+
+def _refused_count(n: int) -> None:
+    """Say how many do not fit: on a terminal, their reasons would push those that do out of it."""
+    if n:
+        text = plural(
+            "{n} recipe does not fit; qchat recipes --all says why.",
+            "{n} recipes do not fit; qchat recipes --all says why.",
+            n,
+        )
+        click.echo("\n" + text.format(n=n))
 
 
 def _refused(fits: "Sequence[Fit]") -> None:

@@ -63,6 +63,7 @@ Exit codes: 0 success, 2 usage or configuration error,
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
+    metavar="N",
     default=0,
     help=_("Port for --web on 127.0.0.1; 0 (the default) picks a free one."),
 )

@@ -164,6 +164,7 @@ class ChatParts:
             self.settings_actions,
             self.monitor,
             self._start.settings,
+            lambda: self.submission.send_queued(),
         )
 
     @cached_property
@@ -190,7 +191,13 @@ class ChatParts:
             prompt_names=lambda: self.settings_actions.prompt_names(),
             use_prompt=lambda name, then: self.settings_actions.use_prompt(name, then),
             begin_conversation=lambda send, cancel: self.settings_actions.begin(send, cancel),
+            is_server_awaited=lambda: self.is_server_awaited,
         )
+
+    @property
+    def is_server_awaited(self) -> bool:
+        """Whether a server is being started from here and no other one answers meanwhile."""
+        return self.is_made("server_actions") and self.server_actions.is_awaited
 
     def _commands(self) -> Sequence[CommandEntry]:
         """The commands of the composer's menu: the actions, and the own system prompts."""

@@ -53,7 +53,10 @@ class StateView:
         self.show_edges()
         queue = [message.text for message in parts.conversation.drafts.queue]
         editing = parts.message_actions.note if parts.conversation.drafts.edited else ""
-        parts.notes.show(queue, self._keymap.shown("unqueue"), editing)
+        when = _("sent after the pending answer; {key} unqueues")
+        if parts.is_server_awaited:
+            when = _("sent when the server is ready; {key} unqueues")
+        parts.notes.show(queue, when.format(key=self._keymap.shown("unqueue")), editing)
         if parts.is_made("welcome") and parts.welcome.is_attached:
             self.show_welcome(parts.welcome)
 

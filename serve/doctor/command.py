@@ -41,7 +41,9 @@ Examples:
     ),
 )
 @options.server_options
-@click.option("--port", type=click.IntRange(1, 65535), help=_("The port to check (8000)."))
+@click.option(
+    "--port", type=click.IntRange(1, 65535), metavar="N", help=_("The port to check (8000).")
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(0.1, 600),

@@ -14,7 +14,7 @@ from qchat.batch.inputs.lines import LineIndex
 from qchat.batch.inputs.row_defaults import RowDefaults
 from qchat.batch.inputs.row_ids import RowIds
 from qchat.batch.inputs.scan import InputScan
-from qchat.batch.inputs.scan_cache import MAX_ENTRIES, ScanCache
+from qchat.batch.inputs.scan_cache import LINE_BYTES, MAX_ENTRIES, MIN_BYTES, ScanCache
 
 from tests import faults
 from tests.batch.commands import batch, once_each, write
@@ -35,10 +35,7 @@ def test_a_scan_is_loaded_as_it_was_saved(digests: list[list[int]], rows: int, b
         assert ScanCache(Path(folder)).load("k") is None
 
 
-def test_the_key_changes_with_the_file_and_with_the_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scan_cache, "MIN_BYTES", 3)
+def test_the_key_changes_with_the_file_and_with_the_settings(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text('"a"\n')
     cache = ScanCache(tmp_path / "plans")
@@ -54,8 +51,21 @@ def test_the_key_changes_with_the_file_and_with_the_settings(
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert key() != first
     assert cache.key([InputFile("stdin", Path("/dev/fd/3"))], RowDefaults(), None, False) is None
-    monkeypatch.setattr(scan_cache, "MIN_BYTES", 1 << 20)
-    assert key() is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "input_bytes", "is_saved"),
+    [(100, 1000, False), (100, MIN_BYTES, True), (MIN_BYTES // LINE_BYTES, 1000, True)],
+    ids=["small", "long lines", "many lines, compressed"],
+)
+def test_scans_of_small_inputs_are_made_again(
+    tmp_path: Path, lines: int, input_bytes: int, is_saved: bool
+) -> None:
+    column = (array("Q", [5]) * lines,)
+    scan = InputScan(column, (LineIndex(),), lines, 0, column, column, RowIds(("in",)))
+    cache = ScanCache(tmp_path)
+    cache.save("k", scan, input_bytes=input_bytes)
+    assert (cache.load("k") == scan) is is_saved
 
 
 def test_damaged_entries_are_not_used_and_old_ones_removed(tmp_path: Path) -> None:

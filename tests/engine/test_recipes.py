@@ -1,6 +1,7 @@
 """Recipes, the machine, and whether one fits the other."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -269,6 +270,20 @@ class TestCommand:
         fit_, _between, refused = capsys.readouterr().out.partition("Do not fit:")
         assert "Qwen/Qwen3-14B-FP8" in fit_
         assert "Qwen3-30B-A3B-Instruct-2507 (fp8): 30,296 MiB" in refused
+
+    def test_on_a_terminal_the_others_are_counted(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.see(monkeypatch, gpus(1, 24_564))
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        assert cli.run(["recipes"]) == 0
+        out = capsys.readouterr().out
+        assert "Do not fit:" not in out and "recipes do not fit; qchat recipes --all" in out
+        assert cli.run(["recipes", "--all"]) == 0
+        assert "Qwen3-30B-A3B-Instruct-2507 (fp8): 30,296 MiB" in capsys.readouterr().out
+        self.see(monkeypatch, gpus(1, 64))  # nothing fits: why not is what is asked
+        assert cli.run(["recipes"]) == 0
+        assert "Do not fit:" in capsys.readouterr().out
 
     def test_explain(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

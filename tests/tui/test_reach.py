@@ -257,6 +257,37 @@ async def test_a_start_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.M
             )
 
 
+@pytest.mark.parametrize("is_ready", [True, False], ids=["ready", "fails"])
+async def test_questions_wait_for_the_server_that_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Running, is_ready: bool
+) -> None:
+    """The command is replaced by one that ends once a file is there."""
+    script, go = tmp_path / "start.py", tmp_path / "go"
+    script.write_text(
+        "import pathlib, sys, time\n"
+        f"while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)\n"
+        f"sys.exit({0 if is_ready else 3})\n"
+    )
+    monkeypatch.setattr("qchat.tui.servers.server_process.QCHAT", (sys.executable, str(script)))
+    with chat(tmp_path / "data", "http://127.0.0.1:9/v1") as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: app.conversation.is_open)
+            await type_in(app, "/start demo")
+            await wait_until(lambda: app.parts.is_server_awaited)
+            app.parts.server_actions.starting.url = server.url  # type: ignore[union-attr]
+            await type_in(app, "one")
+            await type_in(app, "two")
+            await wait_until(lambda: "sent when the server is ready" in screen(app))
+            assert texts(app) == []
+            go.touch()
+            if is_ready:
+                answers = ["one", "echo: one", "two", "echo: two"]
+                await wait_until(lambda: texts(app) == answers)
+            else:
+                await wait_until(lambda: "demo did not start" in toasts(app))
+                assert texts(app) == [] and app.composer.text == "one\n\ntwo"
+
+
 @pytest.mark.parametrize("name", ["Qwen/Qwen3-0.6B", "./models/Qwen3-0.6B/"])
 async def test_a_server_that_was_started_here_is_used_and_keeps_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -40,7 +40,9 @@ class ServerActions:
         settings_actions: SettingsActions,
         monitor: ServerMonitor,
         settings: Settings | None,
+        send_queued: Callable[[], None],
     ) -> None:
+        """`send_queued` sends what was written while a server was awaited."""
         self._window = window
         self._keymap = keymap
         self._conversation = conversation
@@ -48,8 +50,14 @@ class ServerActions:
         self._settings_actions = settings_actions
         self._monitor = monitor
         self._settings = settings
+        self._send_queued = send_queued
         self.starting: ServerProcess | None = None
         self.started: list[tuple[str, str]] = []
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a server is being started, and no other one answers meanwhile."""
+        return self.starting is not None and not self._monitor.reachable
 
     @property
     def activity(self) -> str:
@@ -106,12 +114,17 @@ class ServerActions:
         timer = self._window.set_interval(1.0, self._notify)
         try:
             await run_in_daemon_thread(lambda: process.wait(lambda: _call(loop, self._notify)))
+        except EngineError:
+            if self._conversation.pending_answer is None:
+                self._conversation.drafts.unqueue()
+            raise
         finally:
             self.starting = None
             timer.stop()
             self._notify()
         self.started.append((process.model, process.url))
         self._connect(process)
+        self._send_queued()
 
     def _notify(self) -> None:
         self._window.post_message(StateChanged())

@@ -28,12 +28,14 @@ class Submission:
         prompt_names: Callable[[], Collection[str]],
         use_prompt: Callable[[str, Callable[[], None]], None],
         begin_conversation: Callable[[Callable[[], None], Callable[[], None]], None],
+        is_server_awaited: Callable[[], bool],
     ) -> None:
         """`is_blocked` tells, and says, that nothing can be sent during a pending answer.
 
         `prompt_names` are those of the system prompts, `use_prompt` uses one or raises
         `UsageError`. `begin_conversation` calls the first function it gets before the first
-        question is sent, or the second where it is not to be sent."""
+        question is sent, or the second where it is not to be sent. While `is_server_awaited`,
+        questions are queued."""
         self._window = window
         self._conversation = conversation
         self._composer = composer
@@ -43,6 +45,7 @@ class Submission:
         self._prompt_names = prompt_names
         self._use_prompt = use_prompt
         self._begin_conversation = begin_conversation
+        self._is_server_awaited = is_server_awaited
         self._unknown_command = ""
 
     def submit(self, text: str, typed: str) -> None:
@@ -108,7 +111,7 @@ class Submission:
             elif not self._is_blocked():
                 self._composer.take()
                 self._window.spawn(self._message_actions.send(text))
-        elif self._conversation.pending_answer is not None:
+        elif self._conversation.pending_answer is not None or self._is_server_awaited():
             self._composer.take()
             self._conversation.drafts.enqueue(text, draft)
         elif not self._is_blocked():
@@ -125,6 +128,13 @@ class Submission:
             lambda: self._conversation.send(question),
             lambda: self._conversation.drafts.restore(Draft(question)),
         )
+
+    def send_queued(self) -> None:
+        """Send the first queued question, unless an answer is pending, which the queue follows."""
+        drafts = self._conversation.drafts
+        if drafts.queue and self._conversation.pending_answer is None:
+            text, draft = drafts.queue.pop(0)
+            self._begin(lambda: self._conversation.send(text, draft), lambda: drafts.restore(draft))
 
     def _begin(self, send: Callable[[], None], cancel: Callable[[], None]) -> None:
         if self._conversation.id is None:

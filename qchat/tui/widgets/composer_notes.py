@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from textual.widgets import Static
 
-from ...i18n import _, plural
+from ...i18n import plural
 from ...sanitize import one_line
 
 _MAX_MESSAGES = 3
@@ -29,14 +29,14 @@ class ComposerNotes(Static):
         super().__init__(id=id, markup=False)
         self._lines: list[str] = []
 
-    def show(self, queue: Sequence[str], unqueue_key: str, editing: str) -> None:
-        """Show the queued messages, the key that takes them back, and a line about editing."""
+    def show(self, queue: Sequence[str], when: str, editing: str) -> None:
+        """Show the queued messages, `when` they are sent, and a line about editing."""
         lines = [f"⋯ {one_line(text[:400])}" for text in queue[:_MAX_MESSAGES]]
         if queue:
             more = len(queue) - _MAX_MESSAGES
-            note = _("sent after the pending answer; {key} unqueues").format(key=unqueue_key)
+            note = when
             if more > 0:
-                note = plural("{n} more", "{n} more", more).format(n=more) + " · " + note
+                note = plural("{n} more", "{n} more", more).format(n=more) + " · " + when
             lines.append(note)
         if editing:
             lines.append(editing)
