@@ -54,6 +54,7 @@ class Endpoint:
 
     `base_url` has no trailing slash. `origin` says what selected it: ``option``, the variable's
     name, or ``FILE:LINE``. `proxy` is an ``http(s)://`` URL, or None for a direct connection.
+    `unusable` says why a stored server can't be used; it then has no address.
     """
 
     base_url: str
@@ -62,6 +63,7 @@ class Endpoint:
     name: str | None = None
     origin: str = "option"
     proxy: str | None = field(default=None, repr=False)  # may hold a password
+    unusable: str = ""
 
     def headers(self) -> dict[str, str]:
         """The headers of every request. They have the key: don't print them."""

@@ -20,7 +20,15 @@ _POLL = 1.0  # seconds between two looks at a batch
 _LONGEST_PAUSE = 30.0  # seconds between two looks at a server that does not answer
 _LONGEST_OUTAGE = 3600.0  # seconds without an answer after which waiting ends
 _LOG_INTERVAL = 10.0  # seconds between two lines of progress where there is no terminal
-_MOMENTS = ("created", "in_progress", "finalizing", "completed", "failed", "expired", "cancelled")
+_MOMENTS = {
+    "created": _("created"),
+    "in_progress": _("in progress"),
+    "finalizing": _("finalizing"),
+    "completed": _("completed"),
+    "failed": _("failed"),
+    "expired": _("expired"),
+    "cancelled": _("cancelled"),
+}
 
 
 def batch_table(batches: Sequence[dict[str, Any]]) -> str:
@@ -55,10 +63,10 @@ def batch_text(batch: dict[str, Any]) -> str:
     """Return what there is to know of a batch, a line each."""
     lines = [f"{_text(batch.get('id'))}  {_text(batch.get('status'))}", f"  {counts_text(batch)}"]
     lines.append("  " + _("Endpoint: {text}").format(text=_text(batch.get("endpoint"))))
-    for name in _MOMENTS:
+    for name, label in _MOMENTS.items():
         when = batch.get(f"{name}_at")
         if when is not None:
-            lines.append(f"  {name.replace('_', ' ')}: {moment(when)}")
+            lines.append("  " + _("{event}: {time}").format(event=label, time=moment(when)))
     names = ("input_file_id", "output_file_id", "error_file_id")
     lines += [f"  {name}: {_text(batch[name])}" for name in names if batch.get(name)]
     notes = batch.get("metadata") or {}

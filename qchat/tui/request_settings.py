@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,16 +28,6 @@ class Origin(enum.Enum):
     PRESET = "preset"
     CONFIG = "config"
     SERVER = "server"
-
-
-@dataclass(frozen=True, slots=True)
-class MissingServer(Endpoint):
-    """The server of a conversation that can't be used: it has no address.
-
-    `error_message` says why, and what to do.
-    """
-
-    error_message: str = ""
 
 
 class DefaultSettings(NamedTuple):

@@ -210,10 +210,16 @@ async def test_only_a_chip_takes_a_file_along(folder: Path) -> None:
 async def test_what_cannot_be_attached_is_a_sentence_and_the_text_stays(folder: Path) -> None:
     (folder / "big").write_text("x" * 2049)
     (folder / "latin").write_bytes(b"caf\xe9")
+    (folder / "none.png").touch()
     os.mkfifo(folder / "pipe")
     desk = Desk(TuiSettings(attach_kib=2))
     async with desk.run_test() as pilot:
-        for name, text in [("note.bin", "not text"), ("big", "2.0 KiB"), ("latin", "UTF-8")]:
+        for name, text in [
+            ("note.bin", "not text"),
+            ("big", "2.0 KiB"),
+            ("latin", "UTF-8"),
+            ("none.png", "empty file"),
+        ]:
             desk.field.write(f"see @{name}")
             await wait_until(lambda name=name: desk.completions == [name])
             await pilot.press("tab")

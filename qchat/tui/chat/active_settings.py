@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING, Final
 
+from ...api.endpoint import Endpoint
 from ...errors import UsageError
 from ...i18n import _
 from ..actions.keymap import Keymap
 from ..launch import LaunchOptions
-from ..request_settings import MissingServer, RequestSettings, endpoint_named
+from ..request_settings import RequestSettings, endpoint_named
 from ..servers.monitor import ServerMonitor
 from ..window import StateChanged, Window
 
 if TYPE_CHECKING:
-    from ...api.endpoint import Endpoint
     from .repository import ConversationRepository, LoadedConversation
 
 CONTEXT_WARNING_SHARE: Final = 0.85
@@ -74,10 +74,10 @@ class ActiveSettings:
             text = _("The server of this conversation can't be used: {why} {key} selects another.")
             why = str(e).removeprefix("--server: ")
             message = text.format(why=why, key=self._keymap.shown("model"))
-            endpoint = MissingServer("", name=server, error_message=message)
+            endpoint = Endpoint("", name=server, unusable=message)
         settings = RequestSettings.of(self._defaults, record, endpoint, first=first)
-        if isinstance(settings.endpoint, MissingServer):
-            self._window.say(settings.endpoint.error_message, error=True, seconds=10)
+        if settings.endpoint.unusable:
+            self._window.say(settings.endpoint.unusable, error=True, seconds=10)
         return settings
 
     def apply(self, settings: RequestSettings) -> None:

@@ -13,7 +13,6 @@ from ...api.reasoning import ContentDelta, Continuation, Event, ReasoningDelta, 
 from ...errors import QchatError, UsageError
 from ...json_types import JsonObject
 from ...sampling import Sampling
-from ..request_settings import MissingServer
 from ..transcript.answer_stats import AnswerResult
 
 if TYPE_CHECKING:
@@ -113,8 +112,8 @@ class RequestThread:
         from ...api.stream import apply_chunk, stream_chunks
 
         request = self.request
-        if isinstance(request.endpoint, MissingServer):
-            raise UsageError(request.endpoint.error_message)
+        if request.endpoint.unusable:
+            raise UsageError(request.endpoint.unusable)
         with Client(request.endpoint) as client:
             self._client = client
             if self._stopped.is_set():

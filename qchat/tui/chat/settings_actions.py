@@ -15,7 +15,7 @@ from ...sampling import PRESETS
 from ...sanitize import clean, one_line
 from ...settings import Settings
 from ...system_prompts import Prompts
-from ..request_settings import MissingServer, RequestSettings, endpoint_named
+from ..request_settings import RequestSettings, endpoint_named
 from ..servers.monitor import ServerMonitor
 from ..window import Window
 from .active_settings import ActiveSettings
@@ -62,8 +62,8 @@ class SettingsActions:
         if not name:
             self._pick_server()
             return
-        if isinstance(self._current.endpoint, MissingServer):
-            raise UsageError(self._current.endpoint.error_message)
+        if self._current.endpoint.unusable:
+            raise UsageError(self._current.endpoint.unusable)
         result = self._monitor.result
         offered = [one.name for one in result.models] if result is not None else []
         if offered and name not in offered:

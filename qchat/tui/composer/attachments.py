@@ -16,10 +16,12 @@ _MAX_ENTRIES: Final = 5_000  # read of one folder, so that completion stays fast
 def read_text(path: Path, limit: int) -> str:
     """Read a UTF-8 text file of at most `limit` bytes; line ends become newlines.
 
-    Raises `UsageError` for what can't be read, is larger, or is not a text file.
+    Raises `UsageError` for what can't be read, is empty or larger, or is not a text file.
     """
     too_large = _("{path} is larger than {limit}, the limit for attachments ([tui] attach_kib).")
     data = read_bytes(path, limit, too_large.format(path=path, limit=format_size(limit)))
+    if not data:
+        raise UsageError(_("{path} is an empty file.").format(path=path))
     if b"\0" in data:
         raise UsageError(
             _("{path} is not text; only text files can be attached.").format(path=path)

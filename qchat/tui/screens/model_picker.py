@@ -14,7 +14,6 @@ from ...api.stored_keys import store_key
 from ...errors import UsageError
 from ...i18n import _
 from ...settings import Settings
-from ..request_settings import MissingServer
 from ..servers import prober as servers
 from ..servers.prober import ProbeResult
 from ..threads import run_in_daemon_thread
@@ -52,8 +51,8 @@ class ModelPicker(PickListScreen[ModelChoice]):
         self._settings = settings
         name = current.name or current.base_url
         self._servers = [
-            LocalServer(name, None, current.error_message)
-            if isinstance(current, MissingServer)
+            LocalServer(name, None, current.unusable)
+            if current.unusable
             else LocalServer(name, current)
         ]
         self._probes: dict[_Identity, ProbeResult] = {}

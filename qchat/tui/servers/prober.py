@@ -14,7 +14,6 @@ from ...api.endpoint import Endpoint
 from ...api.local_servers import LocalServer, configured_server
 from ...i18n import _
 from ...settings import Settings
-from ..request_settings import MissingServer
 
 if TYPE_CHECKING:
     from ...api.client import Client
@@ -64,8 +63,8 @@ class ServerProber:
 
     def probe(self) -> ProbeResult:
         """Probe once; never raises for what a server does."""
-        if isinstance(self.endpoint, MissingServer):
-            return ProbeResult(error_message=self.endpoint.error_message)
+        if self.endpoint.unusable:
+            return ProbeResult(error_message=self.endpoint.unusable)
         if not self.endpoint.proxy and not endpoints.answers(self.endpoint):
             return ProbeResult(error_message=unreachable_message(self.endpoint))
         from ...api.client import Client, ServerError
