@@ -43,7 +43,7 @@ from .publishing import publish_run
 from .quality import INVALID
 from .rates import record_rate
 from .recorder import make_recorder
-from .run_hooks import CLI_HOOKS, RunHooks
+from .run_hooks import RunHooks
 from .run_logs import new_log
 from .run_loop import run_in_loop
 from .run_messages import RunMessages
@@ -69,11 +69,14 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
     inputs = inputs_of(job)
     if not job.is_stage:
         refuse_own_output(inputs)
+    finished: list[Exit] = []
+    hooks = RunHooks(finished=finished.append)
     # While rows are asked, `BatchRunner` handles signals.
     return run_in_loop(
         job,
         _("Interrupted. Run the same command again to resume."),
-        lambda display: run_async(job, settings, inputs, display, command),
+        lambda display: run_async(job, settings, inputs, display, command, hooks),
+        finished,
     )
 
 
@@ -83,7 +86,7 @@ async def run_async(
     inputs: Sequence[InputFile],
     display: ProgressDisplay,
     command: Sequence[str],
-    hooks: RunHooks = CLI_HOOKS,
+    hooks: RunHooks,
 ) -> Exit:
     """Run to the end in the running event loop; see `run`."""
     if job.output == "-":
@@ -191,6 +194,7 @@ class _Run:
                 await self._report.write_report()
             else:
                 self._report.say_how_to_report()
+            self._hooks.finished(code)
             return code
 
     async def _in_thread(self, label: str, function: Callable[[WorkCounter], T]) -> T:

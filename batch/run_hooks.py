@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from ..errors import Exit
 from ..signals import call_on_signal
 from .journal.sink import Sink
 from .run_stats import RunStats
@@ -19,16 +20,16 @@ run records into."""
 
 @dataclass(frozen=True, slots=True)
 class RunHooks:
-    """How a run is told to stop, and who watches what it records. Without `takes_signals` the run
-    is a part of another program, and `pause` stops it. `records_rate`: later estimates go by the
-    run's rate."""
+    """How a run is told to stop, and who watches what it records: by default signals, and nobody.
+
+    Without `takes_signals` the run is a part of another program, and `pause` stops it.
+    `records_rate`: later estimates go by the run's rate. `finished` gets the exit code once all but
+    the closing of the engine is done.
+    """
 
     on_stop: OnStop = call_on_signal
     watch: WatchSink = lambda sink, _stats: sink
     takes_signals: bool = True
     pause: Callable[[], None] = lambda: None
     records_rate: bool = True
-
-
-CLI_HOOKS = RunHooks()
-"""Those of `qchat batch`: signals stop it, and nobody watches."""
+    finished: Callable[[Exit], object] = lambda _code: None

@@ -1,7 +1,7 @@
 """The frame of a command: messages, signals, the time limit, and an event loop for its work."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import uvloop
@@ -17,10 +17,12 @@ def run_in_loop(
     job: BatchJob,
     interruption: str,
     work: Callable[[ProgressDisplay], Coroutine[Any, Any, Exit]],
+    finished: Sequence[Exit] = (),
 ) -> Exit:
     """Run `work` to its end with a display of `job`'s kind, and return its exit code.
 
-    A signal, or the time limit, ends it with its own code and the sentence `interruption`.
+    A signal, or the time limit, ends it with its own code and the sentence `interruption`; with the
+    code in `finished` where `work` has put it there, as only its closing was cut short.
     """
     # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
     # engine_log.redirect_output).
@@ -34,5 +36,7 @@ def run_in_loop(
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(work(display))
         except Interrupted as stop:
+            if finished:
+                return finished[-1]
             display.warn(interruption)
             return stop.exit_code

@@ -1,5 +1,6 @@
 """Signals while files are read or sorted: the run ends at once, and the files are intact."""
 
+import asyncio
 import os
 import signal
 import time
@@ -12,7 +13,7 @@ from qchat.batch.background import WorkCounter
 from qchat.batch.status import status
 
 from tests.batch.commands import batch, read, write
-from tests.batch.echo import echoing
+from tests.batch.echo import Echo, echoing
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -106,3 +107,20 @@ def test_a_signal_while_damaged_lines_are_moved() -> None:
     assert Path("in.results.damaged.jsonl").read_bytes().startswith(b"damaged\n")
     lines = {row["_qchat"]["line"] for row in read("in.results.jsonl")}  # type: ignore[index]
     assert len(lines) == len(read("in.results.jsonl")) == ROWS
+
+
+def test_a_signal_while_the_engine_of_a_finished_run_closes(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    class Slow(Echo):
+        async def close(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(20)
+
+    write("in.jsonl", *({"prompt": f"row {n}"} for n in range(ROWS)))
+    began = time.monotonic()
+    with echoing(Slow()):
+        assert batch("in.jsonl") == 0
+    assert time.monotonic() - began < 10
+    assert len(read("in.results.jsonl")) == ROWS
+    assert "Interrupted" not in capfd.readouterr().err
