@@ -18,7 +18,7 @@ import orjson
 from ... import lifeline, locks, running_batches
 from ...errors import Exit
 from ...settings import private_dir
-from .run_files import LOCK, RESULTS
+from .run_files import ERRORS, LOCK, RESULTS
 
 _KEY = "_QCHAT_BATCH_KEY"
 _DRAIN = 6.0  # seconds for the rows in flight, after the first signal
@@ -40,11 +40,13 @@ Counts = Callable[[int, int], None]
 @dataclass(frozen=True, slots=True)
 class RunEnd:
     """How a run ended: its exit code (negative: the signal that killed it), its last words, and how
-    many rows had come to an end."""
+    many rows had come to an end when it last said so. `has_recorded`: it has added to its journal,
+    be it after that."""
 
     code: int
     message: str
     done: int
+    has_recorded: bool = False
 
     @property
     def is_finished(self) -> bool:
@@ -71,6 +73,7 @@ class BatchChild:
         await self.wait_until_free()
         if self._stopping:
             return RunEnd(Exit.TERMINATED, "", 0)
+        size = self._journal_size()
         self._process = await asyncio.create_subprocess_exec(
             *self.command(),
             env=self._environment(os.environ),
@@ -91,7 +94,15 @@ class BatchChild:
             code = await self._process.wait()
         finally:
             await self.stop()  # where nobody follows it any more
-        return RunEnd(code, self._message, self._done)
+        return RunEnd(code, self._message, self._done, self._journal_size() > size)
+
+    def _journal_size(self) -> int:
+        """Return the bytes of answers and failures so far."""
+        size = 0
+        for name in (RESULTS, ERRORS):
+            with contextlib.suppress(OSError):
+                size += (self._folder / name).stat().st_size
+        return size
 
     async def wait_until_free(self) -> None:
         """Wait for the end of a run that a killed service has left: it ends soon."""

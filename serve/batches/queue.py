@@ -311,7 +311,7 @@ class BatchQueue:
 
     async def _after_trouble(self, batch: StoredBatch, end: RunEnd) -> None:
         """Wait and let the batch run again, or give it up after several runs without an answer."""
-        progressed = end.done > batch.completed + batch.failed
+        progressed = end.has_recorded or end.done > batch.completed + batch.failed
         tries = 0 if progressed else batch.tries + 1
         _log.warning("batch %s: run ended with %s: %s", batch.id, end.code, end.message)
         if tries < _MAX_TRIES:

@@ -86,3 +86,21 @@ def test_a_run_is_seen_by_the_chat_and_by_other_batches(
     with pytest.raises(sqlite3.OperationalError):
         asyncio.run(child.run(counts))
     assert summaries == ["1 of 3 rows; cancel it: qchat batches cancel batch_7"]
+
+
+@pytest.mark.parametrize("name", ["output.jsonl", "output.errors.jsonl", "other.jsonl"])
+def test_what_a_run_recorded_before_it_was_killed(tmp_path: Path, name: str) -> None:
+    class KilledRun(BatchChild):
+        def command(self) -> list[str]:
+            program = (
+                f"import os; file = open({name!r}, 'a'); file.write('{{}}'); file.flush(); "
+                "os.kill(os.getpid(), 9)"
+            )
+            return [sys.executable, "-c", program]
+
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    (folder / "output.jsonl").write_text("{}\n")
+    child = KilledRun(folder, tmp_path / "in.jsonl", "http://127.0.0.1:1/v1", "key")
+    end = asyncio.run(child.run(lambda _answered, _failed: None))
+    assert (end.code, end.done, end.has_recorded) == (-9, 0, name != "other.jsonl")

@@ -205,6 +205,22 @@ def test_a_run_without_an_answer_is_given_up(bench: Bench, monkeypatch: pytest.M
     scenario(bench, steps)
 
 
+def test_runs_that_are_killed_go_on_while_each_records_something(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qchat.serve.batches.queue._LONGEST_PAUSE", 0.01)
+
+    async def steps() -> None:
+        bench.endings["x"] = RunEnd(-9, "", 0, has_recorded=True)
+        bench.add("x")
+        await bench.until(lambda: len(bench.runs) == 8)
+        assert bench.status("x") == IN_PROGRESS
+        bench.endings["x"] = RunEnd(-9, "", 0)
+        await bench.until(lambda: bench.status("x") == FAILED)
+
+    scenario(bench, steps)
+
+
 def test_the_time_is_over(bench: Bench) -> None:
     """A batch that runs, and one that waits: what was not answered is in the error file."""
 
