@@ -49,6 +49,11 @@ class RunEnd:
     has_recorded: bool = False
 
     @property
+    def is_killed(self) -> bool:
+        """Return whether somebody else ended it: a person, or a system without memory."""
+        return self.code == -signal.SIGKILL
+
+    @property
     def is_finished(self) -> bool:
         """Return whether every row has come to an end."""
         return self.code in (Exit.OK, Exit.ROWS_FAILED)

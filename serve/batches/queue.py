@@ -11,13 +11,11 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 from ..access.delegation import Delegation
 from .child import BatchChild, RunEnd, remove_run
 from .objects import (
-    BATCH_OUTPUT,
     CANCELLED,
     CANCELLING,
     COMPLETED,
@@ -28,11 +26,10 @@ from .objects import (
     VALIDATING,
     BatchProblem,
     StoredBatch,
-    StoredFile,
     new_id,
 )
 from .own_server import OwnServer
-from .results import ResultFiles, write_results
+from .results import result_changes, write_results
 from .service_settings import ServiceSettings
 from .store import BatchStore
 from .validation import InputRules, InputSummary, check_input
@@ -77,6 +74,7 @@ class BatchQueue:
         self._children: dict[str, BatchChild] = {}
         self._last_start: dict[str, float] = {}  # by owner
         self._faults: Counter[str] = Counter()  # by batch, in a row
+        self._kills: Counter[str] = Counter()  # of its runs, without an answer in between
         self._pauses: dict[str, asyncio.Event] = {}  # by batch: what ends a pause early
         self._stops: set[asyncio.Task[None]] = set()
 
@@ -199,8 +197,7 @@ class BatchQueue:
                 # Such as a full disk: again, after longer and longer pauses.
                 _log.exception("batch %s", batch.id)
                 self._faults[batch.id] += 1
-                pause = min(_LONGEST_PAUSE, 2.0 ** self._faults[batch.id])
-                await self._pause(batch.id, pause)
+                await self._pause(batch.id, _seconds_after(self._faults[batch.id]))
             else:
                 self._faults.pop(batch.id, None)
             finally:
@@ -310,13 +307,18 @@ class BatchQueue:
         await self._after_trouble(batch, end)
 
     async def _after_trouble(self, batch: StoredBatch, end: RunEnd) -> None:
-        """Wait and let the batch run again, or give it up after several runs without an answer."""
+        """Wait and let the batch run again, or give it up after several runs without an answer.
+
+        A run that was killed is not at fault, and is never the last one: not before its time is
+        over.
+        """
         progressed = end.has_recorded or end.done > batch.completed + batch.failed
-        tries = 0 if progressed else batch.tries + 1
+        tries = 0 if progressed else batch.tries + (not end.is_killed)
+        self._kills[batch.id] = 0 if progressed else self._kills[batch.id] + end.is_killed
         _log.warning("batch %s: run ended with %s: %s", batch.id, end.code, end.message)
         if tries < _MAX_TRIES:
             if self._store.change(batch.id, (IN_PROGRESS,), tries=tries):
-                await self._pause(batch.id, min(_LONGEST_PAUSE, 2.0**tries))
+                await self._pause(batch.id, _seconds_after(tries + self._kills[batch.id]))
             return
         text = end.message or f"The run ended with code {end.code}."
         self._give_up(batch, BatchProblem("run_failed", text))
@@ -354,37 +356,15 @@ class BatchQueue:
             self._store.content(batch.output_file_id),
             self._store.content(batch.error_file_id),
         )
-        changes = self._result_changes(batch, results)
+        changes = result_changes(batch, results, self._now())
         if self._store.change(batch.id, (FINALIZING, CANCELLING), **changes):
             await asyncio.to_thread(remove_run, run)
             self._store.collect()
 
-    def _result_changes(self, batch: StoredBatch, results: ResultFiles) -> dict[str, Any]:
-        now = self._now()
-        expires_at = None if batch.output_expires is None else now + batch.output_expires
-        file = StoredFile("", batch.owner, "", BATCH_OUTPUT, 0, now, expires_at)
-        files = []
-        if results.completed:
-            name = f"{batch.id}_output.jsonl"
-            size = results.output_bytes
-            files.append(replace(file, id=batch.output_file_id or "", name=name, bytes=size))
-        if results.failed:
-            name = f"{batch.id}_error.jsonl"
-            size = results.error_bytes
-            files.append(replace(file, id=batch.error_file_id or "", name=name, bytes=size))
-        return {
-            "files": files,
-            # One that expires before its check has no total yet.
-            "total": batch.total or results.completed + results.failed,
-            "status": batch.goal,
-            f"{batch.goal}_at": now,
-            "output_file_id": batch.output_file_id if results.completed else None,
-            "error_file_id": batch.error_file_id if results.failed else None,
-            "completed": results.completed,
-            "failed": results.failed,
-            "prompt_tokens": results.prompt_tokens,
-            "completion_tokens": results.completion_tokens,
-        }
+
+def _seconds_after(troubles: int) -> float:
+    """Return how long to wait after so much trouble in a row."""
+    return min(_LONGEST_PAUSE, 2.0 ** min(troubles, 10))
 
 
 def _goal(state: str) -> dict[str, Any]:

@@ -4,14 +4,14 @@ What is made is the same however often it is made, so that a crash meanwhile cos
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
 from ...files import replacing
-from .objects import EXPIRED, StoredBatch
+from .objects import BATCH_OUTPUT, EXPIRED, StoredBatch, StoredFile
 from .run_files import ERRORS, RESULTS
 from .validation import parse_line
 
@@ -118,3 +118,31 @@ def _count_tokens(record: dict[str, Any], files: ResultFiles) -> None:
 
 def _count(usage: dict[str, Any], *names: str) -> int:
     return next((n for name in names if type(n := usage.get(name)) is int and n > 0), 0)
+
+
+def result_changes(batch: StoredBatch, results: ResultFiles, now: int) -> dict[str, Any]:
+    """Return what ends a batch whose results were written: its state, its files, its counts."""
+    expires_at = None if batch.output_expires is None else now + batch.output_expires
+    file = StoredFile("", batch.owner, "", BATCH_OUTPUT, 0, now, expires_at)
+    files = []
+    if results.completed:
+        name = f"{batch.id}_output.jsonl"
+        size = results.output_bytes
+        files.append(replace(file, id=batch.output_file_id or "", name=name, bytes=size))
+    if results.failed:
+        name = f"{batch.id}_error.jsonl"
+        size = results.error_bytes
+        files.append(replace(file, id=batch.error_file_id or "", name=name, bytes=size))
+    return {
+        "files": files,
+        # One that expires before its check has no total yet.
+        "total": batch.total or results.completed + results.failed,
+        "status": batch.goal,
+        f"{batch.goal}_at": now,
+        "output_file_id": batch.output_file_id if results.completed else None,
+        "error_file_id": batch.error_file_id if results.failed else None,
+        "completed": results.completed,
+        "failed": results.failed,
+        "prompt_tokens": results.prompt_tokens,
+        "completion_tokens": results.completion_tokens,
+    }

@@ -205,17 +205,18 @@ def test_a_run_without_an_answer_is_given_up(bench: Bench, monkeypatch: pytest.M
     scenario(bench, steps)
 
 
-def test_runs_that_are_killed_go_on_while_each_records_something(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", [RunEnd(3, "Gone.", 0, has_recorded=True), RunEnd(-9, "", 0)])
+def test_runs_that_record_something_or_are_killed_are_not_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, end: RunEnd
 ) -> None:
     monkeypatch.setattr("qchat.serve.batches.queue._LONGEST_PAUSE", 0.01)
 
     async def steps() -> None:
-        bench.endings["x"] = RunEnd(-9, "", 0, has_recorded=True)
+        bench.endings["x"] = end
         bench.add("x")
         await bench.until(lambda: len(bench.runs) == 8)
         assert bench.status("x") == IN_PROGRESS
-        bench.endings["x"] = RunEnd(-9, "", 0)
+        bench.endings["x"] = RunEnd(3, "Gone.", 0)
         await bench.until(lambda: bench.status("x") == FAILED)
 
     scenario(bench, steps)
