@@ -18,6 +18,7 @@ def json_values(
     file: BinaryIO, *, is_array: bool, next_line: NextLine | None
 ) -> SequentialSource[str]:
     """Return the elements of an array, or the values that follow one another, counted from 1.
+    Where one array follows the other, their elements are counted through.
 
     A fault ends the reading with `UnreadableInputError`: what follows it can't be told apart.
     """
@@ -25,14 +26,26 @@ def json_values(
 
 
 def _elements(file: BinaryIO, is_array: bool) -> Iterator[tuple[int, str | BadLineError, int]]:
-    # A decoder of the standard library: it tells where a value ends.
-    decode = json.JSONDecoder().raw_decode
     text = _Text(file)
     number = 0
-    if is_array and text.peek() == "[":
-        text.at += 1
+    while sign := text.peek():
+        if is_array:  # one array, or those of several files that were put together
+            if sign != "[":
+                reason = _("the array has ended before line {line}, where no other array follows")
+                raise UnreadableInputError(reason.format(line=text.position(text.at)[0]))
+            text.at += 1
+        for value in _values(text, is_array):
+            number += 1
+            yield number, value, text.offset
+
+
+def _values(text: "_Text", is_array: bool) -> Iterator[str]:
+    """Yield the values up to the end of an array, which is read too, or of the file."""
+    # A decoder of the standard library: it tells where a value ends.
+    decode = json.JSONDecoder().raw_decode
+    is_first = True
     while (sign := text.peek()) and not (is_array and sign == "]"):
-        if sign == "," and is_array and number:
+        if sign == "," and is_array and not is_first:
             text.at += 1
             text.peek()
         while True:
@@ -49,11 +62,13 @@ def _elements(file: BinaryIO, is_array: bool) -> Iterator[tuple[int, str | BadLi
             if end < len(text.buffer) or text.buffer[end - 1] in '}]"' or text.ended:
                 break
             text.extend()
-        number += 1
-        yield number, text.buffer[text.at : end], text.offset
+        is_first = False
+        yield text.buffer[text.at : end]
         text.at = end
-    if is_array and not sign:
-        raise UnreadableInputError(_("the array has no end; the file was cut off"))
+    if is_array:
+        if not sign:
+            raise UnreadableInputError(_("the array has no end; the file was cut off"))
+        text.at += 1
 
 
 def _describe(error: json.JSONDecodeError, text: "_Text") -> str:

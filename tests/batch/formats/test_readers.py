@@ -179,6 +179,23 @@ def test_an_array_says_where_it_breaks(tmp_path: Path) -> None:
         records(path)
 
 
+@pytest.mark.parametrize("indent", [1, None])
+def test_arrays_that_follow_one_another_give_all_their_rows(
+    tmp_path: Path, indent: int | None
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(" ".join(json.dumps([row], indent=indent) for row in TABLE) + " []\n")
+    assert records(path) == list(enumerate(TABLE, 1))
+
+
+@pytest.mark.parametrize("rest", ["and so on", '{"a":\n2}', "]", ', [{"a": 2}]'])
+def test_what_follows_an_array_is_not_left_out(tmp_path: Path, rest: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(f'[\n{{"a": 1}}\n]\n{rest}\n')
+    with pytest.raises(OSError, match="ended before line 4, where no other array"):
+        records(path)
+
+
 class Trickle:
     """A file that gives a few bytes at a time."""
 
