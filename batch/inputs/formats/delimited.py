@@ -10,13 +10,13 @@ import orjson
 from ....errors import UsageError
 from ....i18n import _
 from ..lines import MAX_LINE, BadLineError, NextLine
+from .csv_faults import EXCERPT, RecentLines, bad_record
 from .source import SequentialSource
 
 DELIMITERS = ",\t;|"
 
 _SAMPLE = 64  # records that decide on a delimiter
 _BLOCK = 1 << 18  # bytes that are read at once
-_EXCERPT = 2000  # bytes of a line that are shown
 
 
 def delimited(
@@ -36,39 +36,40 @@ def delimited(
     except csv.Error as error:
         text = _("{path} is not valid CSV: {reason} in its header.")
         raise UsageError(text.format(path=name, reason=error)) from None
-    except BadLineError as error:
+    if (fault := lines.fault()) is not None:
         text = _("The header of {path} can't be read: {reason}.")
-        raise UsageError(text.format(path=name, reason=error.message)) from None
+        raise UsageError(text.format(path=name, reason=fault.message))
 
     def encode(cells: list[str]) -> bytes:
         if len(cells) != len(columns):
             text = _("has {n} cells, but the header names {columns}")
             raise BadLineError(
-                text.format(n=len(cells), columns=len(columns)), delimiter.join(cells)[:2000]
+                text.format(n=len(cells), columns=len(columns)), delimiter.join(cells)[:EXCERPT]
             )
         return orjson.dumps(dict(zip(columns, cells, strict=False)))
 
-    records = _records(reader, lines)
+    records = _records(reader, lines, delimiter, len(columns))
     return SequentialSource(records, encode, next_line, columns=columns, text_cells=True)
 
 
 def _records(
-    reader: "Iterator[list[str]]", lines: "_Lines"
+    reader: "Iterator[list[str]]", lines: "_Lines", delimiter: str, width: int
 ) -> Iterator[tuple[int, list[str] | BadLineError, int]]:
     while True:
-        first = lines.number + 1
+        lines.first = first = lines.number + 1
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            text = _("not valid CSV: {reason}")
-            yield first, BadLineError(text.format(reason=error)), lines.offset
-        except BadLineError as error:
-            yield first, error, lines.offset
-        else:
-            if cells:  # a blank line has none
-                yield first, cells, lines.offset
+            bad = bad_record(error, lines, delimiter, width)
+            lines.fault()  # the one of the record says more
+            yield first, bad, lines.offset
+            continue
+        if lines.faults and (fault := lines.fault()) is not None:
+            yield first, fault, lines.offset
+        elif cells:  # a blank line has none
+            yield first, cells, lines.offset
 
 
 def _columns(header: Sequence[str], name: str) -> tuple[str, ...]:
@@ -84,34 +85,53 @@ def _columns(header: Sequence[str], name: str) -> tuple[str, ...]:
     return names
 
 
-class _Lines(Iterator[str]):
+class _Lines(RecentLines, Iterator[str]):
     """The lines of a file as text, blank ones and newlines inside cells included.
 
-    `number` is that of the last line, from 1, and `offset` how many bytes are read. Whole blocks
-    are decoded and split at once; only those with a line that can't be used go line by line. An
-    error leaves this at the next line, so that reading can go on.
+    `offset` is how many bytes are read. Whole blocks are decoded and split at once. For a line that
+    can't be used there is one that leaves the reader in the same state, so that the record ends
+    where it ends in the file; `faults` names what is wrong, by the line's number.
     """
 
     def __init__(self, file: io.BufferedReader, encoding: str) -> None:
-        self.number = 0
         self.offset = 0
+        self.faults: dict[int, BadLineError] = {}
         self._file = file
         self._encoding = "utf-8" if encoding.lower().replace("-", "") == "utf8" else encoding
+        self._kept: list[str] = []  # from the first line of the record to the end of the block
+        self._kept_from = 1
         self._texts: Iterator[str] = iter(())
-        self._lines: Iterator[bytes | BadLineError] = iter(())
 
     def __next__(self) -> str:
         line = next(self._texts, None)
-        if line is not None:
-            self.number += 1
-            return line
-        for raw in self._lines:
-            self.number += 1
-            if isinstance(raw, BadLineError):
-                raise raw
-            return self._decode(raw)
-        self._read_block()
-        return next(self)
+        if line is None:
+            self._read_block()
+            return next(self)
+        self.number += 1
+        return line
+
+    def record(self) -> list[str]:
+        """Return the lines of the record that is being read."""
+        return self._kept[self.first - self._kept_from : self.number + 1 - self._kept_from]
+
+    def back_to(self, number: int) -> None:
+        """Make the line after `number` the next one, in this record or after it."""
+        self.number = number
+        self._texts = iter(self._kept[number + 1 - self._kept_from :])
+
+    def fault(self) -> BadLineError | None:
+        """Return what is wrong with the last record, if anything is with one of its lines."""
+        number = min(self.faults, default=self.number + 1)
+        if number > self.number:
+            return None
+        message = self.faults[number].message
+        if number > self.first:
+            message = _("in line {line}: {reason}").format(line=number, reason=message)
+        shown = []
+        for at, line in enumerate(self.record(), self.first):
+            fault = self.faults.pop(at, None)
+            shown.append(line if fault is None else fault.raw)
+        return BadLineError(message, "".join(shown)[:EXCERPT])
 
     def _read_block(self) -> None:
         """Read whole lines. Raises `StopIteration` at the end of the file."""
@@ -119,36 +139,45 @@ class _Lines(Iterator[str]):
         if not block:
             raise StopIteration
         self.offset += len(block)
-        overlong = None
+        overlong: tuple[str, BadLineError] | None = None
         if not block.endswith(b"\n"):
             rest = self._file.readline(MAX_LINE)
             self.offset += len(rest)
             if len(rest) == MAX_LINE and not rest.endswith(b"\n"):
-                overlong, rest = self._overlong(block + rest[:_EXCERPT]), b""
-                block = block[: block.rfind(b"\n") + 1]
+                begin = block.rfind(b"\n") + 1
+                overlong = self._overlong(block[begin:] + rest)
+                block, rest = block[:begin], b""
             block += rest
         if not self.number:
             block = block.removeprefix(codecs.BOM_UTF8)
-        if overlong is None:
-            try:
-                # It splits at newlines alone, unlike `splitlines`.
-                self._texts = io.StringIO(block.decode(self._encoding), newline="\n")
-                return
-            except UnicodeDecodeError:
-                pass
-        lines: list[bytes | BadLineError] = list(io.BytesIO(block))
-        self._lines = iter(lines if overlong is None else [*lines, overlong])
+        try:
+            # It splits at newlines alone, unlike `splitlines`.
+            texts = list(io.StringIO(block.decode(self._encoding), newline="\n"))
+        except UnicodeDecodeError:
+            texts = [self._decode(raw, at) for at, raw in enumerate(io.BytesIO(block), 1)]
+        if overlong is not None:
+            text, self.faults[self.number + len(texts) + 1] = overlong
+            texts.append(text)
+        del self._kept[: self.first - self._kept_from]
+        self._kept_from = self.first
+        self._kept += texts
+        self._texts = iter(texts)
 
-    def _overlong(self, block: bytes) -> BadLineError:
-        """Skip the rest of a line that is too long."""
-        while (piece := self._file.readline(_BLOCK)) and not piece.endswith(b"\n"):
+    def _overlong(self, begin: bytes) -> tuple[str, BadLineError]:
+        """Skip the rest of a line that is too long; return a line that stands for it, and why."""
+        quotes = begin.count(b'"')
+        while piece := self._file.readline(_BLOCK):
             self.offset += len(piece)
-        self.offset += len(piece)
+            quotes += piece.count(b'"')
+            if piece.endswith(b"\n"):
+                break
         text = _("longer than {n} MiB; split it or shorten it")
-        begin = block[block.rfind(b"\n") + 1 :][:_EXCERPT]
-        return BadLineError(text.format(n=MAX_LINE >> 20), begin.decode("utf-8", "replace"))
+        shown = begin[:EXCERPT].decode("utf-8", "replace")
+        # A cell that it opens or closes is opened or closed by as many quotes.
+        return '"' * (quotes % 2) + "\n", BadLineError(text.format(n=MAX_LINE >> 20), shown)
 
-    def _decode(self, raw: bytes) -> str:
+    def _decode(self, raw: bytes, at: int) -> str:
+        """Return the `at`-th line after the last one, with signs in place of what is no text."""
         try:
             return raw.decode(self._encoding)
         except UnicodeDecodeError as error:
@@ -156,7 +185,9 @@ class _Lines(Iterator[str]):
             if self._encoding == "utf-8":
                 text = _("not valid UTF-8 at byte {at}; give --encoding, such as gb18030")
             message = text.format(encoding=self._encoding, at=error.start + 1)
-            raise BadLineError(message, raw[:_EXCERPT].decode("utf-8", "replace")) from None
+            line = raw.decode(self._encoding, "replace")
+            self.faults[self.number + at] = BadLineError(message, line[:EXCERPT])
+            return line
 
 
 def find_delimiter(head: str) -> str | None:
