@@ -6,19 +6,27 @@ are never rendered themselves.
 
 import functools
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import (
+    StrictUndefined,
+    TemplateError,
+    TemplateRuntimeError,
+    TemplateSyntaxError,
+    Undefined,
+    pass_eval_context,
+)
 from jinja2.exceptions import SecurityError
+from jinja2.filters import make_attrgetter, sync_do_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
-from .jinja_columns import ROW, needed_columns
+from .jinja_columns import METHOD, ROW, mark_methods, used_columns
 from .lines import BadLineError
 from .template import MAX_PROMPT, check_length
 
@@ -27,7 +35,8 @@ MAX_POWER = 1000
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """The sandbox, which also refuses to make huge values in one step."""
+    """The sandbox, which also refuses to make huge values in one step, and in which `o.items` is
+    the key `items` of an object that has one."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
 
@@ -40,15 +49,57 @@ class _Environment(ImmutableSandboxedEnvironment):
             raise SecurityError(_("the operator {name} is refused here").format(name=operator))
         return super().call_binop(context, operator, left, right)
 
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return what `obj.attribute` stands for."""
+        name = attribute.removeprefix(METHOD)
+        if name == attribute and isinstance(obj, Mapping) and name in obj:
+            return obj[name]
+        return super().getattr(obj, name)
+
 
 @functools.cache
 def _environment() -> _Environment:
-    environment = _Environment(undefined=StrictUndefined, keep_trailing_newline=False)
+    environment = _Environment(
+        undefined=StrictUndefined, keep_trailing_newline=False, finalize=_printed
+    )
     for name in ("lipsum", "cycler", "joiner"):
         environment.globals.pop(name, None)
     for name in ("center", "indent", "format"):  # make texts of any length
         environment.filters.pop(name, None)
+    environment.filters["join"] = _join
+    for name in ("capitalize", "lower", "string", "title", "trim", "upper"):
+        environment.filters[name] = _of_null(environment.filters[name])
     return environment
+
+
+def _printed(value: Any) -> Any:
+    """Return what is printed of a value: nothing of null, whose name in Python means nothing."""
+    if value is None:
+        return ""
+    if callable(value) and not isinstance(value, Undefined):
+        text = _("it prints '{name}', which is a function and no value of the row")
+        raise TemplateRuntimeError(text.format(name=getattr(value, "__name__", "?")))
+    if isinstance(value, Iterator):
+        raise TemplateRuntimeError(_("it prints a list that is not made yet; add |list or |join"))
+    return value
+
+
+@pass_eval_context
+def _join(context: Any, value: Iterable[Any], d: str = "", attribute: Any = None) -> str:
+    """Join as Jinja's filter does, with nothing for null."""
+    if attribute is not None:
+        value = map(make_attrgetter(context.environment, attribute), value)
+    return sync_do_join(context, ("" if item is None else item for item in value), d)
+
+
+def _of_null(text_filter: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter of texts that makes nothing of null."""
+
+    @functools.wraps(text_filter)
+    def wrapped(value: Any, *args: Any, **kwargs: Any) -> Any:
+        return text_filter("" if value is None else value, *args, **kwargs)
+
+    return wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +108,7 @@ class JinjaTemplate:
 
     text: str
     columns: frozenset[str] = field(repr=False)
+    cells: frozenset[str] = field(repr=False)
     _compiled: Any = field(repr=False, compare=False)
 
     @property
@@ -70,14 +122,16 @@ class JinjaTemplate:
         environment = _environment()
         try:
             tree = environment.parse(text)
-            compiled = environment.from_string(text)
+            mark_methods(tree)
+            columns, cells = used_columns(tree, environment.globals)
+            compiled = environment.from_string(tree)
         except TemplateSyntaxError as error:
             message = _("{option}, line {line}: {reason}.")
             reason = str(error.message).rstrip(".")
             raise UsageError(
                 message.format(option=option, line=error.lineno, reason=reason)
             ) from None
-        return cls(text, needed_columns(tree, environment.globals), compiled)
+        return cls(text, columns, cells, compiled)
 
     def fill(self, row: Mapping[str, Any]) -> str:
         """Return the text for a row. Raises `BadLineError` where the template fails."""
@@ -118,6 +172,7 @@ class MessagesTemplate:
 
     text: str
     columns: frozenset[str] = field(repr=False)
+    cells: frozenset[str] = field(repr=False)
     _messages: tuple[Any, ...] = field(repr=False, compare=False)
 
     @property
@@ -137,9 +192,11 @@ class MessagesTemplate:
         if not isinstance(value, list) or not value or not all(map(_is_message, value)):
             message = _("{option} must be a list of messages, each with a role and a content.")
             raise UsageError(message.format(option=option))
-        columns: set[str] = set()
-        messages = tuple(_compile(item, option, columns) for item in value)
-        return cls(text, frozenset(columns), messages)
+        templates: list[JinjaTemplate] = []
+        messages = tuple(_compile(item, option, templates) for item in value)
+        columns = frozenset[str]().union(*(template.columns for template in templates))
+        cells = frozenset[str]().union(*(template.cells for template in templates))
+        return cls(text, columns, cells, messages)
 
     def fill(self, row: Mapping[str, Any]) -> str:
         """Raise `BadLineError`: messages are no text."""
@@ -154,18 +211,20 @@ def _is_message(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("role"), str) and "content" in value
 
 
-def _compile(value: Any, option: str, columns: set[str]) -> Any:
+def _compile(value: Any, option: str, templates: list[JinjaTemplate]) -> Any:
     """Return the value with templates in place of its texts; keys `role` and `type` are fixed."""
     if isinstance(value, str):
         template = JinjaTemplate.parse(value, option)
-        columns |= template.columns
+        templates.append(template)
         return template
     if isinstance(value, dict):
         return {
-            key: item if key in ("role", "type") else _compile(item, option, columns)
+            key: item if key in ("role", "type") else _compile(item, option, templates)
             for key, item in value.items()
         }
-    return [_compile(item, option, columns) for item in value] if isinstance(value, list) else value
+    return (
+        [_compile(item, option, templates) for item in value] if isinstance(value, list) else value
+    )
 
 
 def _filled(value: Any, row: Mapping[str, Any]) -> Any:

@@ -109,7 +109,7 @@ def template_cells(value: Any, template: RowTemplate, defaults: RowDefaults) -> 
     needed = needed_columns(template, defaults)
     if defaults.empty is EmptyRule.SKIP:
         defaults.shapes.missing = missing_everywhere(needed, row, defaults.shapes.missing)
-    return check_cells(row, needed, defaults.empty)
+    return check_cells(row, needed, _needed_cells(template, defaults), defaults.empty)
 
 
 def needed_columns(template: RowTemplate, defaults: RowDefaults) -> frozenset[str]:
@@ -119,6 +119,13 @@ def needed_columns(template: RowTemplate, defaults: RowDefaults) -> frozenset[st
     return columns if questions is None else columns | questions.columns
 
 
+def _needed_cells(template: RowTemplate, defaults: RowDefaults) -> frozenset[str]:
+    """Return the columns of templates and questions that must not be empty."""
+    system, questions = defaults.system_template, defaults.questions
+    cells = template.cells if system is None else template.cells | system.cells
+    return cells if questions is None else cells | questions.cells
+
+
 def question_cells(
     value: Any, kind: RowKind, questions: "QuestionSet", defaults: RowDefaults
 ) -> Mapping[str, Any]:
@@ -126,7 +133,7 @@ def question_cells(
     if kind is RowKind.OPENAI:
         raise BlockingError(_("is an OpenAI batch line, which --ask can't ask questions about"))
     row = {"text": value} if isinstance(value, str) else value
-    return check_cells(row, questions.columns, defaults.empty)
+    return check_cells(row, questions.columns, questions.cells, defaults.empty)
 
 
 def _parameters(value: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:

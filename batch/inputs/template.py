@@ -29,7 +29,7 @@ class EmptyCellError(Exception):
 
 
 class RowTemplate(Protocol):
-    """Makes a prompt of a row. `text` identifies the template; `columns` are those it needs."""
+    """Makes a prompt of a row. `text` identifies the template."""
 
     @property
     def text(self) -> str:
@@ -42,6 +42,10 @@ class RowTemplate(Protocol):
     @property
     def columns(self) -> frozenset[str]:
         """The columns that every row must have."""
+
+    @property
+    def cells(self) -> frozenset[str]:
+        """The columns that must not be empty in a row which has them."""
 
     def fill(self, row: Mapping[str, Any]) -> str:
         """Return the prompt as one text. Raises `BadLineError`."""
@@ -62,6 +66,11 @@ class Template:
     def kind(self) -> None:
         """None: braces."""
         return None
+
+    @property
+    def cells(self) -> frozenset[str]:
+        """All columns."""
+        return self.columns
 
     @classmethod
     def parse(cls, text: str, option: str = "--template") -> "Template":
@@ -131,22 +140,25 @@ def check_length(prompt: str) -> str:
 
 
 def check_cells(
-    row: Mapping[str, Any], columns: frozenset[str], rule: EmptyRule
+    row: Mapping[str, Any], columns: frozenset[str], cells: frozenset[str], rule: EmptyRule
 ) -> Mapping[str, Any]:
-    """Apply the rule for empty cells to the columns that a template uses; return the row to fill.
+    """Check that a row has the columns that a template needs, and apply the rule for empty cells
+    to those in `cells`; return the row to fill.
 
     Null and text of white space alone are empty; with `EmptyRule.ASK`, null becomes ''. Raises
     `EmptyCellError` for a row to skip, and `BadLineError` for one that is refused.
     """
+    if not columns <= row.keys():
+        if rule is EmptyRule.SKIP:
+            raise EmptyCellError
+        raise BadLineError(missing_column(min(columns - row.keys()), row))
     filled: dict[str, Any] | None = None
-    for name in columns:
-        value = row.get(name, "")
+    for name in cells:
+        value = row.get(name, 0)
         if not (value is None or (isinstance(value, str) and not value.strip())):
             continue
         if rule is EmptyRule.SKIP:
             raise EmptyCellError
-        if name not in row:
-            raise BadLineError(missing_column(name, row))
         if rule is EmptyRule.ERROR:
             text = _("the column '{name}' is empty; see --empty")
             raise BadLineError(text.format(name=name))

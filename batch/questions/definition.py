@@ -54,6 +54,7 @@ class QuestionSet:
     instruction: str = INSTRUCTION
     swap: bool = True
     columns: frozenset[str] = field(default=frozenset(), repr=False)
+    cells: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def answer_columns(self) -> tuple[str, ...]:
@@ -137,7 +138,8 @@ class _Reader:
             key: self.template(entries[key], key) for key in ("system", "text") if key in entries
         }
         template, system = templates.get("text"), templates.get("system")
-        columns = frozenset().union(*(question.ask.columns for question in questions))
+        asked = [question.ask for question in questions]
+        asked += [system] if system is not None else []
         return QuestionSet(
             questions,
             template,
@@ -146,7 +148,8 @@ class _Reader:
             if "instruction" in entries
             else INSTRUCTION,
             swap,
-            columns | (system.columns if system is not None else frozenset()),
+            frozenset().union(*(one.columns for one in asked)),
+            frozenset().union(*(one.cells for one in asked)),
         )
 
     def question(self, node: yaml.Node) -> Question:

@@ -150,6 +150,64 @@ def test_the_columns_that_a_template_needs(template: str, columns: set[str]) -> 
     assert JinjaTemplate.parse(template, "--template").columns == columns
 
 
+@pytest.mark.parametrize(
+    ("template", "columns", "cells"),
+    [
+        ("{{ n|default('d') }}{% if m is defined %}{{ m }}{% endif %}", set(), {"n", "m"}),
+        ("{{ n|default('d', true) }}{{ m|default('d', boolean=true) }}", set(), set()),
+        ("{{ n or 'd' }}{{ a or b or '-' }}{{ row['c d'] or '' }}", {"n", "a", "b", "c d"}, set()),
+        ("{{ a or b }}", {"a", "b"}, {"b"}),
+        ("{% if n %}{{ n }}{% elif m and not o %}{{ m }}{{ o }}{% endif %}", {*"nmo"}, set()),
+        ("{{ 'x' if n is none else n }}{% if m != none %}{{ m }}{% endif %}", {*"nm"}, set()),
+        ("{% if n == 'x' %}{{ m }}{% endif %}", {*"nm"}, {*"nm"}),
+        ("{{ row.get('a', '') }}{{ row.get('b') or '' }}", set(), {"a"}),
+        ("{{ row.get('a')|default('') }}{{ row.get('b')|default('', true) }}", {"a"}, {"a"}),
+        ("{{ row.items }}{{ row.items() }}", {"items"}, {"items"}),
+    ],
+)
+def test_what_a_template_looks_after_itself(
+    template: str, columns: set[str], cells: set[str]
+) -> None:
+    parsed = JinjaTemplate.parse(template, "--template")
+    assert (parsed.columns, parsed.cells) == (columns, cells)
+
+
+@pytest.mark.parametrize(
+    ("template", "row", "expected"),
+    [
+        ("{{ n|default('d') }}", {"n": None}, "the column 'n' is empty; see --empty"),
+        ("{{ n|default('d') }}", {}, "d"),
+        ("{% if n is defined %}{{ n }}{% endif %}", {"n": ""}, "the column 'n' is empty"),
+        ("{{ n or 'd' }}", {"n": None}, "d"),
+        ("{{ n or 'd' }}", {}, "no column 'n'"),
+        ("{% if n %}{{ n }}{% endif %}-", {"n": None}, "-"),
+        ("{{ 'x' if n is none else n }}", {"n": None}, "x"),
+        ("[{{ o.k }}{{ o.k|upper }}{{ o.k|string|trim }}]", {"o": {"k": None}}, "[]"),
+        ("{{ l|join(',') }}", {"l": ["a", None, 0]}, "a,,0"),
+        ("{{ l|join(',', 'k') }}", {"l": [{"k": None}, {"k": 1}]}, ",1"),
+    ],
+)
+def test_null_is_never_the_word_none(
+    tmp_path: Path, template: str, row: dict[str, Any], expected: str
+) -> None:
+    assert text(tmp_path, jinja(template), row).startswith(expected)
+
+
+@pytest.mark.parametrize("name", ["items", "values", "keys", "count", "get", "title", "copy"])
+def test_a_key_may_be_named_like_a_method(tmp_path: Path, name: str) -> None:
+    settings = jinja(f"{{{{ o.{name} }}}}{{% for k in o.items() %}}{{{{ k[0] }}}}{{% endfor %}}")
+    assert text(tmp_path, settings, {"o": {name: 7}}) == f"7{name}"
+    assert text(tmp_path, jinja(f"{{{{ row.{name} }}}}"), {name: 7}) == "7"
+
+
+def test_a_function_is_no_text(tmp_path: Path) -> None:
+    for template in ("{{ x.title }}", "{{ o.items }}"):
+        message = text(tmp_path, jinja(template), {"x": "a", "o": {}})
+        assert "fails at its line 1: it prints '" in message and "function" in message
+    message = text(tmp_path, jinja("{{ l|map('upper') }}"), {"l": ["a"]})
+    assert message.endswith("it prints a list that is not made yet; add |list or |join")
+
+
 @pytest.mark.parametrize("name", ["my col", "range"])
 def test_a_null_cell_is_empty_however_it_is_named(tmp_path: Path, name: str) -> None:
     template = "[{{ row['my col'] }}]" if name == "my col" else "[{{ range }}]"
