@@ -4,6 +4,7 @@ import base64
 import datetime
 import decimal
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -32,7 +33,7 @@ def parquet_rows(
     except Exception as error:  # pyarrow raises many types
         raise UsageError(_unreadable(name, error)) from None
     records = _parquet_records(table, next_line)
-    columns = tuple(table.schema_arrow.names)
+    columns = _columns(table.schema_arrow, name)
     return SequentialSource(records, encode_row, next_line, columns=columns)
 
 
@@ -82,8 +83,19 @@ def arrow_rows(
                 yield from map(reader.get_batch, range(reader.num_record_batches))
 
     records = _arrow_records(files, batches, next_line)
-    columns = tuple(readers[0].schema.names)
-    return SequentialSource(records, encode_row, next_line, columns=columns)
+    columns = [_columns(reader.schema, name) for reader in readers]
+    return SequentialSource(records, encode_row, next_line, columns=columns[0])
+
+
+def _columns(schema: Any, name: str) -> tuple[str, ...]:
+    """Return the names of a table's columns. Raises `UsageError` for two columns of one name: a
+    row could hold only one of them."""
+    columns = tuple(schema.names)
+    for column, count in Counter(columns).items():
+        if count > 1:
+            text = _("{path} has two columns of the name '{column}'; rename one.")
+            raise UsageError(text.format(path=name, column=column))
+    return columns
 
 
 def _arrow_records(

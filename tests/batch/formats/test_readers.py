@@ -158,6 +158,15 @@ def test_a_header_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
     assert values(path) == [{"column1": "0", "text": "a"}]
 
 
+@pytest.mark.parametrize("name", ["x.parquet", "x.arrow"])
+def test_a_table_with_two_columns_of_one_name_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    table = pa.table([["1"], ["a"], ["2"]], names=["id", "text", "id"])
+    write_arrow(path, table)
+    with pytest.raises(UsageError, match=f"{name} has two columns of the name 'id'; rename one"):
+        check_readable(path)
+
+
 def test_an_array_says_where_it_breaks(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text('[\n{"a": 1},\n{"a": }\n]')
