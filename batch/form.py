@@ -5,8 +5,7 @@ thinks), and every answer is checked here again: a server may ignore what it doe
 """
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from ..errors import UsageError
 from ..i18n import _
 from ..json_types import JsonObject
+from .patterns import SlowPatternError, check_pattern, matches_somewhere, matches_whole
 from .quality import answer_of
 
 _MAX_REASON = 300  # characters of a reason in an error message
@@ -37,11 +37,7 @@ class AnswerForm:
             text = _("Give one of --schema, --choice, --regex and --json-answer.")
             raise UsageError(text)
         if self.regex is not None:
-            try:
-                re.compile(self.regex)
-            except re.error as error:
-                text = _("--regex is not a pattern: {reason}.")
-                raise UsageError(text.format(reason=error)) from None
+            check_pattern(self.regex, "--regex")
         if self.schema is not None:
             self._check_schema()
 
@@ -98,12 +94,17 @@ class AnswerForm:
 
     def problem(self, text: str) -> str | None:
         """Return why a text does not have the form; None if it has."""
+        try:
+            return self._problem(text)
+        except SlowPatternError as error:
+            return str(error)
+
+    def _problem(self, text: str) -> str | None:
         if self.choices:
             words = ", ".join(self.choices)
             return None if text in self.choices else _("not one of {words}").format(words=words)
         if self.regex is not None:
-            matches = re.fullmatch(self.regex, text) is not None
-            return None if matches else _("does not match the pattern")
+            return None if matches_whole(self.regex, text) else _("does not match the pattern")
         try:
             value = json.loads(text)
         except ValueError as error:
@@ -130,11 +131,20 @@ class AnswerForm:
 
     @cached_property
     def _validator(self) -> Any:
-        from jsonschema.validators import validator_for
+        from jsonschema.validators import extend, validator_for
         from jsonschema_specifications import REGISTRY  # which fetches nothing
 
         assert self.schema is not None
-        return validator_for(self.schema)(self.schema, registry=REGISTRY)
+        in_time = extend(validator_for(self.schema), {"pattern": _check_text})
+        return in_time(self.schema, registry=REGISTRY)
+
+
+def _check_text(validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[Any]:
+    """Check a schema's `pattern` as jsonschema does, but in time."""
+    from jsonschema.exceptions import ValidationError
+
+    if validator.is_type(value, "string") and not matches_somewhere(pattern, value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
 def read_form(

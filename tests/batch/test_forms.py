@@ -1,10 +1,12 @@
 """Answers with a form: what is asked for, checked here again, mended or refused; extraction."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from qchat.batch import patterns
 from qchat.batch.answer_plan import AnswerPlan
 from qchat.batch.extraction import Extraction
 from qchat.batch.followups import PENALTY
@@ -80,6 +82,34 @@ def test_what_is_no_form_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Give one of"):
         read_form(None, "a,b", "x", any_json=False)
     assert read_form(None, None, None, any_json=False) is None
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        AnswerForm(regex="(a|aa)+[bc]"),
+        AnswerForm({"properties": {"x": {"pattern": "^(a|aa)+[bc]$"}}}),
+    ],
+)
+def test_an_answer_that_can_not_be_judged_in_time_is_invalid(
+    form: AnswerForm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patterns, "MATCH_SECONDS", 0.2)
+    text = "a" * 80
+    begin = time.monotonic()
+    problem = form.problem(text if form.regex else json.dumps({"x": text}))
+    assert problem == "matching the pattern takes longer than 0.2 s; is there a simpler one?"
+    assert time.monotonic() - begin < 30
+    text = "aab"
+    assert form.problem(text if form.regex else json.dumps({"x": text})) is None
+
+
+def test_a_schemas_pattern_is_looked_for_anywhere() -> None:
+    form = AnswerForm({"properties": {"x": {"pattern": "b"}}})
+    assert form.problem('{"x": "abc"}') is None and form.problem('{"x": 1}') is None
+    assert form.problem('{"x": "ac"}') == (
+        "does not fit the schema at $['x']: 'ac' does not match 'b'"
+    )
 
 
 def test_a_rows_own_form_stands() -> None:
