@@ -14,10 +14,10 @@ from typing import Any
 from ..errors import UsageError
 from ..i18n import _
 from ..json_types import JsonObject
+from .answer_schema import MAX_REASON, check_schema, load_json, read_schema
 from .patterns import SlowPatternError, check_pattern, matches_somewhere, matches_whole
 from .quality import answer_of
 
-_MAX_REASON = 300  # characters of a reason in an error message
 _COMPACT_JSON = {"backend": "guidance", "disable_any_whitespace": True}
 
 
@@ -39,18 +39,7 @@ class AnswerForm:
         if self.regex is not None:
             check_pattern(self.regex, "--regex")
         if self.schema is not None:
-            self._check_schema()
-
-    def _check_schema(self) -> None:
-        from jsonschema.exceptions import SchemaError
-        from jsonschema.validators import validator_for
-
-        try:
-            validator_for(self.schema).check_schema(self.schema)
-        except SchemaError as error:
-            text = _("{file} is not a JSON schema: {reason}.")
-            reason = error.message[:_MAX_REASON]
-            raise UsageError(text.format(file=self.name or "--schema", reason=reason)) from None
+            check_schema(self.schema, self.name or "--schema")
 
     @cached_property
     def parameters(self) -> JsonObject:
@@ -106,7 +95,7 @@ class AnswerForm:
         if self.regex is not None:
             return None if matches_whole(self.regex, text) else _("does not match the pattern")
         try:
-            value = json.loads(text)
+            value = load_json(text)
         except ValueError as error:
             return _("not JSON: {reason}").format(reason=error)
         except RecursionError:
@@ -122,7 +111,7 @@ class AnswerForm:
             for error in self._validator.iter_errors(value):
                 path = "$" + "".join(f"[{key!r}]" for key in error.absolute_path)
                 text = _("does not fit the schema at {path}: {reason}")
-                return text.format(path=path, reason=error.message[:_MAX_REASON])
+                return text.format(path=path, reason=error.message[:MAX_REASON])
         except Unresolvable as error:
             return _("the schema refers to what it does not hold: {reason}").format(reason=error)
         except RecursionError:
@@ -161,20 +150,5 @@ def read_form(
     words = tuple(word.strip() for word in listed)
     if choices is not None and (len(set(words)) < len(words) or not all(words)):
         raise UsageError(_("--choice needs different words with commas between: good,bad."))
-    value = None if schema is None else _read_schema(Path(schema))
+    value = None if schema is None else read_schema(Path(schema))
     return AnswerForm(value, words if choices is not None else (), regex, any_json, schema or "")
-
-
-def _read_schema(path: Path) -> Any:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        text = _("{path} can't be read: {reason}.")
-        raise UsageError(text.format(path=path, reason=_(error.strerror))) from None
-    except ValueError as error:
-        raise UsageError(
-            _("{path} is not JSON: {reason}.").format(path=path, reason=error)
-        ) from None
-    if not isinstance(value, dict):
-        raise UsageError(_("{path} is JSON, but not a schema: an object.").format(path=path))
-    return value

@@ -19,6 +19,7 @@ from tests import faults
 
 from .commands import batch, read, write
 
+NAN = float("nan")
 SCHEMA = {
     "type": "object",
     "properties": {"city": {"type": "string"}, "age": {"type": "integer"}},
@@ -57,14 +58,15 @@ def plan(form: AnswerForm, *, can_continue: bool = False, **more: object) -> Ans
         (AnswerForm(choices=("good", "bad")), "good", "goo"),
         (AnswerForm(regex=r"\d{4}-\d\d"), "2026-11", "2026-11 or so"),
         (AnswerForm(any_json=True), "{}", "[]"),
-        (AnswerForm({"$ref": "http://127.0.0.1:9/x.json"}), None, "{}"),
+        (AnswerForm(any_json=True), '{"x": 1e9}', '{"x": NaN}'),
+        (AnswerForm(SCHEMA), '{"city": "", "x": 0}', '{"city": "", "x": -Infinity}'),
     ],
 )
-def test_texts_are_checked(form: AnswerForm, good: str | None, bad: str) -> None:
-    assert good is None or form.problem(good) is None
+def test_texts_are_checked(form: AnswerForm, good: str, bad: str) -> None:
+    assert form.problem(good) is None
     assert form.problem(bad)
     thought = f"<think>hm</think>\n\n{good}"
-    assert good is None or form.problem_of(response(thought)) is None
+    assert form.problem_of(response(thought)) is None
 
 
 def test_what_is_no_form_is_refused(tmp_path: Path) -> None:
@@ -82,6 +84,54 @@ def test_what_is_no_form_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Give one of"):
         read_form(None, "a,b", "x", any_json=False)
     assert read_form(None, None, None, any_json=False) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        (
+            {"properties": {"a": {"$ref": "#/$defs/no"}}},
+            "refers to '#/$defs/no', which it does not",
+        ),
+        ({"$ref": "http://127.0.0.1:9/x.json"}, "refers to 'http://127.0.0.1:9/x.json'"),
+        ({"$ref": "#/x/a", "x": {"a": {"items": {"$ref": "#/x/b"}}}}, "refers to '#/x/b'"),
+        ({"allOf": [{"$ref": "#/allOf/x"}]}, "refers to '#/allOf/x'"),
+        ({"$ref": "#/x", "x": {"type": "strin"}}, "'strin' is not valid"),
+        ({"$ref": "#/x", "x": {"pattern": "("}}, "'(' is not a 'regex'"),
+        ({"x": NAN}, "is not JSON: NaN is no value of JSON"),
+        ({"name": "x", "schema": []}, "is JSON, but not a schema"),
+    ],
+)
+def test_a_schema_that_would_fail_every_row_is_refused(
+    tmp_path: Path, schema: object, words: str
+) -> None:
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps(schema))
+    with pytest.raises(UsageError) as caught:
+        read_form(str(path), None, None, any_json=False)
+    assert words in str(caught.value) and "s.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$defs": {"n": {"properties": {"n": {"$ref": "#/$defs/n"}}}}, "$ref": "#/$defs/n"},
+        {"$schema": "http://json-schema.org/draft-07/schema#", "items": {"$ref": "#"}},
+        {"$id": "http://x/a", "$defs": {"b": {"$id": "b"}}, "items": {"$ref": "b"}},
+        {"properties": {"$ref": {"type": "string"}}},
+    ],
+)
+def test_a_schema_may_refer_to_itself(schema: JsonObject) -> None:
+    assert AnswerForm(schema).problem("{}") is None
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_the_schema_in_openais_wrapper_is_the_one_that_counts(tmp_path: Path, wrap: bool) -> None:
+    inner: JsonObject = {"name": "place", "strict": True, "schema": SCHEMA}
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps({"type": "json_schema", "json_schema": inner} if wrap else inner))
+    form = read_form(str(path), None, None, any_json=False)
+    assert form is not None and form.schema == SCHEMA
 
 
 @pytest.mark.parametrize(
