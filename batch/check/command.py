@@ -82,7 +82,8 @@ async def _check(
     if job.json:
         click.echo(orjson.dumps({"event": "check", **report.as_json()}).decode())
     else:
-        for line in report_lines(report, model):
+        notes = () if job.defaults.earlier is None else job.defaults.earlier.notes()
+        for line in (*notes, *report_lines(report, model)):
             click.echo(clean(line))
     return Exit.ROWS_FAILED if report.bad else Exit.OK
 
@@ -148,6 +149,8 @@ class _Checker:
         self._duplicates.finish(report, self._place)
         shapes = defaults.shapes
         report.assistant_last, report.skipped = shapes.assistant_last, shapes.skipped
+        if defaults.earlier is not None:
+            report.failed_before = defaults.earlier.failed
         if prompts is not None:
             report.context = self._context()
             report.no_renderer = prompts.no_renderer

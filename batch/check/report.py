@@ -25,7 +25,8 @@ Place = Callable[[int, int], str]
 class CheckReport:
     """What was read. `tokens` are those of all prompts, `too_long` the rows that do not fit into
     `context` tokens with their `max_tokens`; both stay empty without a tokenizer. Each row is asked
-    `samples` times; all other counts are of rows."""
+    `samples` times; all other counts are of rows. `failed_before` are rows that `--from` lacks, as
+    they failed in the other run."""
 
     rows: int = 0
     samples: int = 1
@@ -46,6 +47,7 @@ class CheckReport:
     too_long_places: list[str] = field(default_factory=list)
     assistant_last: int = 0
     skipped: int = 0
+    failed_before: int = 0
     no_tokens: str | None = None
     no_renderer: str | None = None
     seconds: float | None = None
