@@ -1,5 +1,6 @@
 """The labels that answers are compared with: `--gold FILE`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from .predictions import AnswerReader
 
 _YES = frozenset({"yes", "y", "true", "1"})
 _NO = frozenset({"no", "n", "false", "0"})
+_WHOLE_FLOAT = re.compile(r"-?\d+\.0", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class GoldLabels:
 
     def of(self, key: str) -> Mapping[str, str]:
         """Return the labels of a row; none where the file has none."""
-        return self.labels.get(key, {})
+        return self.labels.get(key) or self.labels.get(_whole(key), {})
 
 
 def read_gold(path: Path, key: str, reader: AnswerReader, encoding: str = "utf-8") -> GoldLabels:
@@ -69,7 +71,14 @@ def read_gold(path: Path, key: str, reader: AnswerReader, encoding: str = "utf-8
         )
         own = ", ".join(sorted(names)) or _("none")
         raise UsageError(text.format(path=path, names=", ".join(reader.names), own=own))
+    for value in list(labels):
+        labels.setdefault(_whole(value), labels[value])
     return GoldLabels(path, key, labels)
+
+
+def _whole(key: str) -> str:
+    """Return ``3`` for ``3.0``: pandas writes so the numbers of a column with an empty cell."""
+    return key.removesuffix(".0") if _WHOLE_FLOAT.fullmatch(key) else key
 
 
 def _labels(row: Mapping[str, Any], reader: AnswerReader, path: Path, line: int) -> dict[str, str]:

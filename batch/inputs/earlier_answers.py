@@ -15,7 +15,7 @@ from ..quality import answer_of
 from ..request import own_id
 from .lines import BadLineError, BlockingError
 from .reserved_columns import ANSWER_COLUMNS, YIELDING_COLUMNS
-from .row_ids import made_id, stem_of_key
+from .row_ids import id_text, made_id, stem_of_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class EarlierAnswers:
 
 def _name_sample(row: JsonObject, sample: int) -> None:
     """Give a later sample of a row an id of its own, which is a text or a number."""
-    custom_id = row.get("custom_id")
-    if sample and isinstance(custom_id, str | int) and not isinstance(custom_id, bool):
+    custom_id = id_text(row)
+    if sample and custom_id is not None:
         row["custom_id"] = f"{custom_id}.{sample}"
 
 
