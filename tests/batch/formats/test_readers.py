@@ -157,6 +157,29 @@ def test_an_open_quote_costs_no_more_than_the_rest(tmp_path: Path) -> None:
     assert rows[1] == (3, "bad: not valid CSV: unexpected end of data")
 
 
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"])
+def test_a_csv_without_a_line_has_no_rows(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(data)
+    assert records(path) == []
+    path.write_bytes(b"\n")
+    with pytest.raises(UsageError, match="has no header"):
+        records(path)
+
+
+def test_excels_first_line_names_the_delimiter(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"\xef\xbb\xbfsep=;\r\nid;text;n\r\n1;a,b;2\r\n")
+    assert records(path) == [(3, {"id": "1", "text": "a,b", "n": "2"})]
+
+
+def test_carriage_returns_alone_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"id,text\r1,a\r2,b\r")
+    with pytest.raises(UsageError, match=r"carriage return alone.*: tr "):
+        records(path)
+
+
 def test_a_header_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("id,text,id\n1,a,2\n")
