@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -20,6 +20,7 @@ from ...i18n import _
 from ...json_types import JsonObject
 from .jinja_columns import ROW, needed_columns
 from .lines import BadLineError
+from .messages import check_messages
 from .template import MAX_PROMPT, check_length
 
 MAX_POWER = 1000
@@ -63,6 +64,13 @@ class JinjaTemplate:
     def kind(self) -> str:
         """How it is written."""
         return "jinja"
+
+    @property
+    def reads_row(self) -> bool:
+        """Whether the text may differ from row to row."""
+        environment = _environment()
+        tree = environment.parse(self.text)
+        return bool(self.columns or meta.find_undeclared_variables(tree) - set(environment.globals))
 
     @classmethod
     def parse(cls, text: str, option: str) -> "JinjaTemplate":
@@ -125,6 +133,11 @@ class MessagesTemplate:
         """How it is written."""
         return "messages"
 
+    @property
+    def reads_row(self) -> bool:
+        """Whether any text may differ from row to row."""
+        return any(_reads_row(message) for message in self._messages)
+
     @classmethod
     def parse(cls, text: str, option: str) -> "MessagesTemplate":
         """Parse a list of messages in YAML or JSON. Raises `UsageError`."""
@@ -137,6 +150,11 @@ class MessagesTemplate:
         if not isinstance(value, list) or not value or not all(map(_is_message, value)):
             message = _("{option} must be a list of messages, each with a role and a content.")
             raise UsageError(message.format(option=option))
+        try:
+            check_messages(value)
+        except BadLineError as error:
+            message = _("{option}: {reason}.")
+            raise UsageError(message.format(option=option, reason=error.message)) from None
         columns: set[str] = set()
         messages = tuple(_compile(item, option, columns) for item in value)
         return cls(text, frozenset(columns), messages)
@@ -166,6 +184,13 @@ def _compile(value: Any, option: str, columns: set[str]) -> Any:
             for key, item in value.items()
         }
     return [_compile(item, option, columns) for item in value] if isinstance(value, list) else value
+
+
+def _reads_row(value: Any) -> bool:
+    if isinstance(value, JinjaTemplate):
+        return value.reads_row
+    parts = value.values() if isinstance(value, dict) else value
+    return isinstance(value, dict | list) and any(map(_reads_row, parts))
 
 
 def _filled(value: Any, row: Mapping[str, Any]) -> Any:
