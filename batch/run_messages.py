@@ -39,8 +39,10 @@ class RunMessages:
             self.display.say(text)
         if repairs.damaged:
             text = plural(
-                "{n} damaged line of the output was moved to {path}; its row is asked again.",
-                "{n} damaged lines of the output were moved to {path}; their rows are asked again.",
+                "{n} line of the output that is damaged, repeated or of no row was moved to "
+                "{path}; a row that has no answer now is asked again.",
+                "{n} lines of the output that are damaged, repeated or of no row were moved to "
+                "{path}; rows that have no answer now are asked again.",
                 repairs.damaged,
             )
             self.display.warn(text.format(n=repairs.damaged, path=files.damaged))
