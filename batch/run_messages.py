@@ -107,8 +107,13 @@ class RunMessages:
             )
             self.display.say(text.format(n=repairs.left_out, path=files.results))
 
-    def show_start(self, scan: InputScan, stats: RunStats, shapes: ShapeCounts) -> None:
-        """Report invalid lines, rows of special shapes, and how many are done already."""
+    def show_start(
+        self, scan: InputScan, stats: RunStats, shapes: ShapeCounts, drops_last: bool
+    ) -> None:
+        """Report invalid lines, rows of special shapes, and how many are done already.
+
+        With `drops_last`, rows that end with an assistant's message have no other one.
+        """
         if scan.bad:
             text = plural(
                 "{n} line is not a request; see the errors file.",
@@ -131,6 +136,14 @@ class RunMessages:
                 "--drop-last-assistant asks for those messages anew.",
                 assistant_last,
             )
+            if drops_last:
+                text = plural(
+                    "{n} row is an assistant's message alone, which --drop-last-assistant leaves; "
+                    "the answer continues after it.",
+                    "{n} rows are an assistant's message alone, which --drop-last-assistant "
+                    "leaves; the answers continue after it.",
+                    assistant_last,
+                )
             self.display.warn(text.format(n=assistant_last))
         if 0 < stats.done < stats.total:
             text = _("{done} of {total} rows are done already; continuing with the others.")

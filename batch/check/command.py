@@ -83,7 +83,8 @@ async def _check(
         click.echo(orjson.dumps({"event": "check", **report.as_json()}).decode())
     else:
         notes = () if job.defaults.earlier is None else job.defaults.earlier.notes()
-        for line in (*notes, *report_lines(report, model)):
+        drops_last = job.defaults.drop_last_assistant
+        for line in (*notes, *report_lines(report, model, drops_last=drops_last)):
             click.echo(clean(line))
     return Exit.ROWS_FAILED if report.bad else Exit.OK
 

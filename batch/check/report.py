@@ -138,8 +138,10 @@ class DuplicateFinder:
         return place(packed >> 40, packed & (1 << 40) - 1)
 
 
-def report_lines(report: CheckReport, model: str | None) -> Iterator[str]:
-    """Yield the report as lines of text, for a person."""
+def report_lines(
+    report: CheckReport, model: str | None, *, drops_last: bool = False
+) -> Iterator[str]:
+    """Yield the report as lines of text, for a person; `drops_last` is `--drop-last-assistant`."""
     yield plural(
         "{n} row, {bad} not a request.", "{n} rows, {bad} not requests.", report.rows
     ).format(n=report.rows, bad=report.bad)
@@ -157,9 +159,10 @@ def report_lines(report: CheckReport, model: str | None) -> Iterator[str]:
     if report.skipped:
         yield _("Left out for an empty cell: {n}").format(n=report.skipped)
     if report.assistant_last:
-        yield _("Rows that end with an assistant: {n} (see --drop-last-assistant)").format(
-            n=report.assistant_last
-        )
+        text = _("Rows that end with an assistant: {n} (see --drop-last-assistant)")
+        if drops_last:
+            text = _("Rows that are an assistant's message alone: {n}")
+        yield text.format(n=report.assistant_last)
     yield _("Equal to another row: {n} (see --dedup)").format(n=report.duplicates)
     for place, earlier in report.duplicate_places:
         yield _("  {place} asks the same as {earlier}").format(place=place, earlier=earlier)
