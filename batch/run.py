@@ -178,7 +178,7 @@ class _Run:
                 _("Reading {names}").format(names=names), partial(self._scan, cache, parse_all)
             )
             if scan.rows == 0:
-                self._display.warn(_("{files}: no rows, nothing to do.").format(files=names))
+                self._messages.show_no_rows(names, self._defaults.shapes.skipped)
                 return Exit.OK
             self._error = selection.error
             if self._error is None and self._defaults.columns.lacks_model:

@@ -107,6 +107,18 @@ class RunMessages:
             )
             self.display.say(text.format(n=repairs.left_out, path=files.results))
 
+    def show_no_rows(self, names: str, skipped: int) -> None:
+        """Report that these inputs have no row to ask; so many were left out as they are empty."""
+        text = _("{files}: no rows, nothing to do.")
+        if skipped:
+            text = plural(
+                "{files}: nothing to do: {n} row has an empty cell and is left out (--empty skip).",
+                "{files}: nothing to do: all {n} rows have an empty cell and are left out (--empty "
+                "skip).",
+                skipped,
+            )
+        self.display.warn(text.format(files=names, n=skipped))
+
     def show_start(
         self, scan: InputScan, stats: RunStats, shapes: ShapeCounts, drops_last: bool
     ) -> None:

@@ -280,3 +280,13 @@ def test_a_bad_row_with_a_column_body_is_no_openai_line(home: Path) -> None:
         assert batch("in.jsonl", "--template", "{subject} {body}") == 1
     (row,) = read("in.results.errors.jsonl")
     assert (row["line"], row["input"]) == (2, {"subject": None, "body": "b"})
+
+
+def test_rows_that_are_all_left_out_are_counted(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", {"text": ""}, {"text": None})
+    with echoing():
+        assert batch("in.jsonl", "--template", "{text}", "--empty", "skip") == 0
+    error = capfd.readouterr().err
+    assert "nothing to do: all 2 rows have an empty cell and are left out (--empty skip)" in error
