@@ -262,6 +262,15 @@ def test_a_threshold_alone_sends_the_unsure_rows_to_a_review_file_beside_the_res
     assert list(Path().glob("out.2*.review.csv"))
 
 
+def test_a_review_file_without_a_row_has_its_header() -> None:
+    args = (*ARGS, "--review", "review.csv")
+    with echoing(Labeller(belief)):
+        assert batch(*args, "--threshold", "1") == 0
+        header = Path("review.csv").read_text().partition("\n")[0]
+        assert batch(*args, "--threshold", "0") == 0
+    assert Path("review.csv").read_text() == header + "\n"
+
+
 def test_a_labelled_review_file_is_a_gold_file_and_is_kept() -> None:
     args = (*ARGS, "--threshold", "0.95", "--review", "review.csv")
     with echoing(Labeller(belief)):
