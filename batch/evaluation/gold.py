@@ -22,15 +22,20 @@ _WHOLE_FLOAT = re.compile(r"-?\d+\.0", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class GoldLabels:
-    """The labels of a file by the row's key: ``labels[key][name]``. `key` is the column's name."""
+    """The labels of a file by the row's key: ``labels[key][name]``. `key` is the column's name,
+    `whole` has the keys that are written as floats, by the whole number."""
 
     path: Path
     key: str
     labels: Mapping[str, Mapping[str, str]]
+    whole: Mapping[str, str]
 
-    def of(self, key: str) -> Mapping[str, str]:
-        """Return the labels of a row; none where the file has none."""
-        return self.labels.get(key) or self.labels.get(_whole(key), {})
+    def find(self, key: str) -> str | None:
+        """Return the key by which the file has the labels of a row: the row's own, or the same
+        number; None where it has none."""
+        if key in self.labels:
+            return key
+        return _whole(key) if _whole(key) in self.labels else self.whole.get(key)
 
 
 def read_gold(path: Path, key: str, reader: AnswerReader, encoding: str = "utf-8") -> GoldLabels:
@@ -43,6 +48,7 @@ def read_gold(path: Path, key: str, reader: AnswerReader, encoding: str = "utf-8
     lines: dict[str, int] = {}
     names: set[str] = set()
     with open_records(path, encoding) as source:
+        names.update(source.columns or ())
         while True:
             try:
                 row = loads_line(next(source))
@@ -71,9 +77,10 @@ def read_gold(path: Path, key: str, reader: AnswerReader, encoding: str = "utf-8
         )
         own = ", ".join(sorted(names)) or _("none")
         raise UsageError(text.format(path=path, names=", ".join(reader.names), own=own))
-    for value in list(labels):
-        labels.setdefault(_whole(value), labels[value])
-    return GoldLabels(path, key, labels)
+    if not labels:
+        raise UsageError(_("{path} has no row, and so no label to compare with.").format(path=path))
+    whole = {_whole(value): value for value in labels if _whole(value) != value}
+    return GoldLabels(path, key, labels, whole)
 
 
 def _whole(key: str) -> str:

@@ -199,6 +199,13 @@ def test_the_summary_of_programs_has_the_measures(capfd: pytest.CaptureFixture[s
     assert summary["questions"]["mood"]["curve"]
 
 
+def test_labels_of_no_row_are_counted(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("gold.csv").write_text("custom_id,mood\na,good\nb,bad\nc,good\ny,\nz,good\n")
+    with echoing(Labeller(belief)):
+        assert batch(*ARGS, "--gold", "gold.csv") == 0
+    assert "1 row of gold.csv has a custom_id that no answered row has." in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(("own", "gold"), [("1,3", "1.0,3.0"), ("1.0,3.0", "1,3")])
 def test_keys_of_gold_labels_may_be_whole_floats(own: str, gold: str) -> None:
     """pandas writes 1.0 for a 1 in a column that has an empty cell."""
@@ -218,6 +225,8 @@ def test_keys_of_gold_labels_may_be_whole_floats(own: str, gold: str) -> None:
         ("id,mood\na,good\n", "gold.csv, line 2: there is no 'custom_id' here"),
         ("custom_id,mood\na,good\na,bad\n", "gold.csv, line 3: 'a' is the custom_id of line 2"),
         ("custom_id,feeling\na,good\n", "none of the columns mood, stars"),
+        ("custom_id,mood\n", "gold.csv has no row"),
+        ("custom_id,x\n", "would be labels; its columns: custom_id, x."),
         ("custom_id,mood\na,good,x\n", "gold.csv, line 2: has 3 cells"),
     ],
 )
