@@ -19,6 +19,13 @@ def _qualities(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return names
 
 
+def _time_limit(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    seconds = time_span(ctx, param, value)
+    if seconds == 0:
+        raise click.BadParameter(_("it leaves no time to ask a row; give more, such as 10m."))
+    return seconds
+
+
 _OPTIONS = (
     click.option(
         "-o",
@@ -68,7 +75,7 @@ _OPTIONS = (
     click.option(
         "--time-limit",
         metavar="TIME",
-        callback=time_span,
+        callback=_time_limit,
         help=_("Stop after this time as with SIGTERM, e.g. 3h50m; for job schedulers."),
     ),
     click.option(
