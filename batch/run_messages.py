@@ -106,6 +106,13 @@ class RunMessages:
                 repairs.left_out,
             )
             self.display.say(text.format(n=repairs.left_out, path=files.results))
+        if repairs.more_samples:
+            text = plural(
+                "{n} answer to a row of this run is beyond --samples, and stays in {path}.",
+                "{n} answers to rows of this run are beyond --samples, and stay in {path}.",
+                repairs.more_samples,
+            )
+            self.display.say(text.format(n=repairs.more_samples, path=files.results))
 
     def show_no_rows(self, names: str, skipped: int) -> None:
         """Report that these inputs have no row to ask; so many were left out as they are empty."""
@@ -207,11 +214,13 @@ class RunMessages:
         """Report that `--ordered` could not sort the results."""
         assert self.files is not None
         text = _(
-            "{path} was not put in the order of the input, as it has answers of rows that this run "
-            "leaves out (beyond --limit, or of other inputs), or two answers of one row; a run "
-            "over all rows sorts it."
+            "{path} was not put in the order of the input, as it has answers that this run leaves "
+            "out (beyond --limit or --samples, or of other inputs), or two answers of one row. A "
+            "run over all its rows sorts it; if an input is gone, -o {table} writes the rows of "
+            "this run in order, and --restart asks those again."
         )
-        self.display.warn(text.format(path=self.files.results))
+        table = self.files.results.with_suffix(".csv")
+        self.display.warn(text.format(path=self.files.results, table=table))
 
     def show_table(self, table: TableSummary) -> None:
         """Report what a reader of the table should know."""
