@@ -170,7 +170,11 @@ class RunMessages:
 
     def show_all_done(self, stats: RunStats) -> None:
         """Report that an earlier run has left nothing to do."""
-        text = _("All {n} rows are done already{failed}.")
+        text = plural(
+            "{n} row is done already{failed}.",
+            "All {n} rows are done already{failed}.",
+            stats.total,
+        )
         self.display.say(text.format(n=stats.total, failed=_failed(stats)))
 
     def show_dedup(self, stats: RunStats) -> None:

@@ -84,7 +84,11 @@ def files_of_run(path: Path) -> OutputFiles:
     if path.suffix in TABLE_ENDINGS and path.with_suffix(".manifest.json").exists():
         path = path.with_suffix(".jsonl")
     if manifest_of(path) is None and not path.with_suffix(".lock").exists():
-        path = path.with_name(f"{path.stem}.results.jsonl")
+        of_input = path.with_name(f"{path.stem}.results.jsonl")
+        # A damaged manifest is that of these results all the same, unless the input has some.
+        is_damaged = OutputFiles.named(path).manifest.exists()
+        if not is_damaged or OutputFiles.named(of_input).manifest.exists():
+            path = of_input
     return OutputFiles.named(path)
 
 

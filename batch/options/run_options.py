@@ -16,6 +16,9 @@ def _qualities(ctx: click.Context, param: click.Parameter, value: str | None) ->
     for name in sorted(names - set(COUNTED)):
         text = _("'{name}' is none of {names}.")
         raise click.BadParameter(text.format(name=name, names=", ".join(COUNTED)))
+    if value is not None and not names:
+        text = _("it names no quality; give one or several of {names}.")
+        raise click.BadParameter(text.format(names=", ".join(COUNTED)))
     return names
 
 

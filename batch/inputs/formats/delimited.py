@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import orjson
 
 from ....errors import UsageError
-from ....i18n import _
+from ....i18n import _, plural
 from ..lines import MAX_LINE, BadLineError, NextLine
 from .source import SequentialSource
 
@@ -55,7 +55,11 @@ def delimited(
 
     def encode(cells: list[str]) -> bytes:
         if len(cells) != len(columns):
-            text = _("has {n} cells, but the header names {columns}")
+            text = plural(
+                "has {n} cell, but the header names {columns}",
+                "has {n} cells, but the header names {columns}",
+                len(cells),
+            )
             raise BadLineError(
                 text.format(n=len(cells), columns=len(columns)), delimiter.join(cells)[:2000]
             )

@@ -142,7 +142,7 @@ def test_csv_places_are_lines_and_bad_records_cost_themselves(tmp_path: Path) ->
     assert records(path) == [
         (2, {"id": "1", "text": "a\nb"}),
         (5, "bad: has 3 cells, but the header names 2"),
-        (6, "bad: has 1 cells, but the header names 2"),
+        (6, "bad: has 1 cell, but the header names 2"),
         (7, "bad: not valid CSV: ',' expected after '\"'"),
         (8, "bad: not valid UTF-8 at byte 3; give --encoding, such as gb18030"),
         (9, {"id": "6", "text": "end"}),
