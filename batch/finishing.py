@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ..i18n import _
+from ..i18n import _, plural
 from .answer_plan import MakePlan
 from .background import InThread
 from .engines.engine import Engine
@@ -97,7 +97,9 @@ class Finisher:
                 lambda counter: sample_rows(path, rows, self.defaults, count, reader, counter),
             )
             display = self.messages.display
-            with display.phase(_("Asking {n} rows again ...").format(n=len(sampled.requests))):
+            n = len(sampled.requests)
+            text = plural("Asking {n} row again ...", "Asking {n} rows again ...", n)
+            with display.phase(text.format(n=n)):
                 result = await verify(engine, sampled, self.job.rule, make_plan, display.warn)
             stats.verification = result.as_json()
             lines += result.lines()

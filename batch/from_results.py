@@ -46,7 +46,18 @@ def read_from(name: str, column: str | None, output: str | None) -> tuple[Path, 
         tuple(sample for _key, sample in keys),
         stems_of_keys([key for key, sample in keys if not sample]),
         earlier.prefix + "prompt" if keeps_prompt else None,
+        path.name,
+        _count_lines(path.with_name(earlier.errors)),
     )
+
+
+def _count_lines(path: Path) -> int:
+    """Return the number of lines of a file; 0 where there is none."""
+    try:
+        with path.open("rb") as file:
+            return sum(1 for _line in file)
+    except OSError:
+        return 0
 
 
 def _results_of(output: str) -> Path:

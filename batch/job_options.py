@@ -48,7 +48,9 @@ def job_of(
     can't be read."""
     if look.report is not None:
         check_report(look.report)
-    defaults = _row_defaults(rows, system, sampling, form, run, settings)
+    defaults = _row_defaults(
+        rows, system, sampling, form, run, settings, asks=questions.ask is not None
+    )
     defaults = replace(defaults, samples=questions.samples)
     if rows.from_results is not None:
         if inputs:
@@ -95,10 +97,13 @@ def _row_defaults(
     form: FormOptions,
     run: RunOptions,
     settings: Settings,
+    *,
+    asks: bool,
 ) -> RowDefaults:
     check_encoding(rows.encoding)
     template = row_template(
-        TemplateOptions(rows.template, rows.jinja, rows.template_file, rows.messages_template)
+        TemplateOptions(rows.template, rows.jinja, rows.template_file, rows.messages_template),
+        may_be_fixed=asks or rows.image_column is not None or "{" in (system or ""),
     )
     to_table = run.output is not None and Path(run.output).suffix in TABLE_ENDINGS
     taken = taken_names(run.prefix, keep_prompt=rows.keep_prompt, to_table=to_table)

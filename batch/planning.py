@@ -26,6 +26,8 @@ def planner(defaults: RowDefaults, selection: EngineSelection, sink: Sink) -> Ma
 
 def notes(defaults: RowDefaults) -> Iterator[str]:
     """Yield what a person should know of the requests of a run before they are sent."""
+    if defaults.earlier is not None:
+        yield from defaults.earlier.notes()
     if (asked := defaults.questions) is not None:
         n = asked.requests_per_row
         text = plural(

@@ -178,7 +178,7 @@ class _Run:
                 _("Reading {names}").format(names=names), partial(self._scan, cache, parse_all)
             )
             if scan.rows == 0:
-                self._display.warn(_("{files}: no rows, nothing to do.").format(files=names))
+                self._messages.show_no_rows(names, self._defaults.shapes.skipped)
                 return Exit.OK
             self._error = selection.error
             if self._error is None and self._defaults.columns.lacks_model:
@@ -246,7 +246,7 @@ class _Run:
             self._display.say(selection.reason)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
         self._say_all([*self._defaults.columns.messages(model), *notes(self._defaults)])
-        messages.show_start(scan, stats, shapes)
+        messages.show_start(scan, stats, shapes, self._defaults.drop_last_assistant)
         make_plan = planner(self._defaults, selection, sink)
         results = None if isinstance(self._output, StdoutSink) else self._output.results
         thoughts = learned_thoughts(results, self._defaults)

@@ -39,8 +39,10 @@ class RunMessages:
             self.display.say(text)
         if repairs.damaged:
             text = plural(
-                "{n} damaged line of the output was moved to {path}; its row is asked again.",
-                "{n} damaged lines of the output were moved to {path}; their rows are asked again.",
+                "{n} line of the output that is damaged, repeated or of no row was moved to "
+                "{path}; a row that has no answer now is asked again.",
+                "{n} lines of the output that are damaged, repeated or of no row were moved to "
+                "{path}; rows that have no answer now are asked again.",
                 repairs.damaged,
             )
             self.display.warn(text.format(n=repairs.damaged, path=files.damaged))
@@ -104,9 +106,33 @@ class RunMessages:
                 repairs.left_out,
             )
             self.display.say(text.format(n=repairs.left_out, path=files.results))
+        if repairs.more_samples:
+            text = plural(
+                "{n} answer to a row of this run is beyond --samples, and stays in {path}.",
+                "{n} answers to rows of this run are beyond --samples, and stay in {path}.",
+                repairs.more_samples,
+            )
+            self.display.say(text.format(n=repairs.more_samples, path=files.results))
 
-    def show_start(self, scan: InputScan, stats: RunStats, shapes: ShapeCounts) -> None:
-        """Report invalid lines, rows of special shapes, and how many are done already."""
+    def show_no_rows(self, names: str, skipped: int) -> None:
+        """Report that these inputs have no row to ask; so many were left out as they are empty."""
+        text = _("{files}: no rows, nothing to do.")
+        if skipped:
+            text = plural(
+                "{files}: nothing to do: {n} row has an empty cell and is left out (--empty skip).",
+                "{files}: nothing to do: all {n} rows have an empty cell and are left out (--empty "
+                "skip).",
+                skipped,
+            )
+        self.display.warn(text.format(files=names, n=skipped))
+
+    def show_start(
+        self, scan: InputScan, stats: RunStats, shapes: ShapeCounts, drops_last: bool
+    ) -> None:
+        """Report invalid lines, rows of special shapes, and how many are done already.
+
+        With `drops_last`, rows that end with an assistant's message have no other one.
+        """
         if scan.bad:
             text = plural(
                 "{n} line is not a request; see the errors file.",
@@ -129,6 +155,14 @@ class RunMessages:
                 "--drop-last-assistant asks for those messages anew.",
                 assistant_last,
             )
+            if drops_last:
+                text = plural(
+                    "{n} row is an assistant's message alone, which --drop-last-assistant leaves; "
+                    "the answer continues after it.",
+                    "{n} rows are an assistant's message alone, which --drop-last-assistant "
+                    "leaves; the answers continue after it.",
+                    assistant_last,
+                )
             self.display.warn(text.format(n=assistant_last))
         if 0 < stats.done < stats.total:
             text = _("{done} of {total} rows are done already; continuing with the others.")
@@ -136,7 +170,11 @@ class RunMessages:
 
     def show_all_done(self, stats: RunStats) -> None:
         """Report that an earlier run has left nothing to do."""
-        text = _("All {n} rows are done already{failed}.")
+        text = plural(
+            "{n} row is done already{failed}.",
+            "All {n} rows are done already{failed}.",
+            stats.total,
+        )
         self.display.say(text.format(n=stats.total, failed=_failed(stats)))
 
     def show_dedup(self, stats: RunStats) -> None:
@@ -180,11 +218,13 @@ class RunMessages:
         """Report that `--ordered` could not sort the results."""
         assert self.files is not None
         text = _(
-            "{path} was not put in the order of the input, as it has answers of rows that this run "
-            "leaves out (beyond --limit, or of other inputs), or two answers of one row; a run "
-            "over all rows sorts it."
+            "{path} was not put in the order of the input, as it has answers that this run leaves "
+            "out (beyond --limit or --samples, or of other inputs), or two answers of one row. A "
+            "run over all its rows sorts it; if an input is gone, -o {table} writes the rows of "
+            "this run in order, and --restart asks those again."
         )
-        self.display.warn(text.format(path=self.files.results))
+        table = self.files.results.with_suffix(".csv")
+        self.display.warn(text.format(path=self.files.results, table=table))
 
     def show_table(self, table: TableSummary) -> None:
         """Report what a reader of the table should know."""

@@ -185,11 +185,13 @@ class BatchRunner:
             scheduler.stop()
             n = scheduler.in_flight
             text = plural(
-                "Stopping: {n} row in flight gets {s:.0f} s to finish (Ctrl-C again: at once).",
-                "Stopping: {n} rows in flight get {s:.0f} s to finish (Ctrl-C again: at once).",
+                "Stopping: {n} row in flight gets {s:.0f} s to finish{hint}.",
+                "Stopping: {n} rows in flight get {s:.0f} s to finish{hint}.",
                 n,
             )
-            self.display.warn(text.format(n=n, s=DRAIN_SECONDS))
+            # A part of another program takes no signals.
+            hint = _(" (Ctrl-C again: at once)") if self.on_stop is call_on_signal else ""
+            self.display.warn(text.format(n=n, s=DRAIN_SECONDS, hint=hint))
             loop.call_later(DRAIN_SECONDS, sending.cancel)
 
         try:

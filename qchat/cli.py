@@ -251,6 +251,10 @@ def _invoke(args: list[str]) -> int:
     except Exception as e:
         if debug:
             _traceback()
+        if isinstance(e, OSError) and e.errno == errno.ENAMETOOLONG and e.filename:
+            text = _("The file name {name} is too long; give a shorter one.")
+            return _fail(text.format(name=e.filename), Exit.USAGE)
+        if debug:
             return Exit.ENGINE
         if isinstance(e, OSError) and e.errno in _FULL and e.filename is None:
             # Files of our own are spoken of where they are written.

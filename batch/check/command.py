@@ -82,7 +82,9 @@ async def _check(
     if job.json:
         click.echo(orjson.dumps({"event": "check", **report.as_json()}).decode())
     else:
-        for line in report_lines(report, model):
+        notes = () if job.defaults.earlier is None else job.defaults.earlier.notes()
+        drops_last = job.defaults.drop_last_assistant
+        for line in (*notes, *report_lines(report, model, drops_last=drops_last)):
             click.echo(clean(line))
     return Exit.ROWS_FAILED if report.bad else Exit.OK
 
@@ -148,6 +150,8 @@ class _Checker:
         self._duplicates.finish(report, self._place)
         shapes = defaults.shapes
         report.assistant_last, report.skipped = shapes.assistant_last, shapes.skipped
+        if defaults.earlier is not None:
+            report.failed_before = defaults.earlier.failed
         if prompts is not None:
             report.context = self._context()
             report.no_renderer = prompts.no_renderer

@@ -25,7 +25,8 @@ Place = Callable[[int, int], str]
 class CheckReport:
     """What was read. `tokens` are those of all prompts, `too_long` the rows that do not fit into
     `context` tokens with their `max_tokens`; both stay empty without a tokenizer. Each row is asked
-    `samples` times; all other counts are of rows."""
+    `samples` times; all other counts are of rows. `failed_before` are rows that `--from` lacks, as
+    they failed in the other run."""
 
     rows: int = 0
     samples: int = 1
@@ -46,6 +47,7 @@ class CheckReport:
     too_long_places: list[str] = field(default_factory=list)
     assistant_last: int = 0
     skipped: int = 0
+    failed_before: int = 0
     no_tokens: str | None = None
     no_renderer: str | None = None
     seconds: float | None = None
@@ -136,8 +138,10 @@ class DuplicateFinder:
         return place(packed >> 40, packed & (1 << 40) - 1)
 
 
-def report_lines(report: CheckReport, model: str | None) -> Iterator[str]:
-    """Yield the report as lines of text, for a person."""
+def report_lines(
+    report: CheckReport, model: str | None, *, drops_last: bool = False
+) -> Iterator[str]:
+    """Yield the report as lines of text, for a person; `drops_last` is `--drop-last-assistant`."""
     yield plural(
         "{n} row, {bad} not a request.", "{n} rows, {bad} not requests.", report.rows
     ).format(n=report.rows, bad=report.bad)
@@ -155,9 +159,10 @@ def report_lines(report: CheckReport, model: str | None) -> Iterator[str]:
     if report.skipped:
         yield _("Left out for an empty cell: {n}").format(n=report.skipped)
     if report.assistant_last:
-        yield _("Rows that end with an assistant: {n} (see --drop-last-assistant)").format(
-            n=report.assistant_last
-        )
+        text = _("Rows that end with an assistant: {n} (see --drop-last-assistant)")
+        if drops_last:
+            text = _("Rows that are an assistant's message alone: {n}")
+        yield text.format(n=report.assistant_last)
     yield _("Equal to another row: {n} (see --dedup)").format(n=report.duplicates)
     for place, earlier in report.duplicate_places:
         yield _("  {place} asks the same as {earlier}").format(place=place, earlier=earlier)

@@ -36,7 +36,7 @@ def select_offline(
         cause = text.format(cause=cause.rstrip(".。"), model=model)
     if model is None:
         text = _(
-            "No model and no server is configured ({cause}): give --model NAME to run a model in "
+            "No model is named ({cause}): give --model NAME to run a model in "
             "this process, such as --model demo, or --base-url URL to ask a server."
         )
         raise UsageError(text.format(cause=cause.rstrip(".。")) + local_servers_hint(settings))

@@ -91,13 +91,15 @@ class AnswerSummary:
 class EvaluationResult:
     """What `evaluate` has found. `unsure` are the rows below the threshold, as (input, line, offset
     of the line in the results), in the order of the input; None without a threshold. `unlabelled`
-    counts the answered rows of which the gold file has no label, `incomplete` those with options
-    whose probability the server did not give."""
+    counts the answered rows of which the gold file has no label, `unmatched` the rows of that file
+    that are no answered row's, `incomplete` the answered rows with options whose probability the
+    server did not give."""
 
     summaries: tuple[AnswerSummary, ...]
     unsure: tuple[tuple[int, int, int], ...] | None = None
     unlabelled: int = 0
     incomplete: int = 0
+    unmatched: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the questions by name, for another program."""
@@ -112,6 +114,14 @@ class Comparison:
         self._rows = rows
         self._gold = gold
         self._tallies = {name: _Tally() for name in names}
+        self._found: set[str] = set()
+
+    @property
+    def unmatched(self) -> int:
+        """How many rows with labels of the gold file are no answered row's."""
+        if self._gold is None:
+            return 0
+        return sum(bool(row) for row in self._gold.labels.values()) - len(self._found)
 
     def add(
         self, record: JsonObject, place: tuple[int, int], predictions: Mapping[str, Prediction]
@@ -119,7 +129,10 @@ class Comparison:
         """Take the answers of a row into account; `record` is its line of the results."""
         labels: Mapping[str, str] = {}
         if (gold := self._gold) is not None:
-            labels = gold.of(self._rows.key(record, place, gold.key))
+            key = gold.find(self._rows.key(record, place, gold.key))
+            if key is not None and gold.labels[key]:
+                labels = gold.labels[key]
+                self._found.add(key)
             self.unlabelled += not labels
         for name, prediction in predictions.items():
             self._tallies[name].add(prediction, labels.get(name))
@@ -153,6 +166,7 @@ def evaluate(
         None if threshold is None else tuple(sorted(unsure)),
         comparison.unlabelled,
         incomplete,
+        comparison.unmatched,
     )
 
 

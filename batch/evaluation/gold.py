@@ -1,5 +1,6 @@
 """The labels that answers are compared with: `--gold FILE`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +17,25 @@ from .predictions import AnswerReader
 
 _YES = frozenset({"yes", "y", "true", "1"})
 _NO = frozenset({"no", "n", "false", "0"})
+_WHOLE_FLOAT = re.compile(r"-?\d+\.0", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class GoldLabels:
-    """The labels of a file by the row's key: ``labels[key][name]``. `key` is the column's name."""
+    """The labels of a file by the row's key: ``labels[key][name]``. `key` is the column's name,
+    `whole` has the keys that are written as floats, by the whole number."""
 
     path: Path
     key: str
     labels: Mapping[str, Mapping[str, str]]
+    whole: Mapping[str, str]
 
-    def of(self, key: str) -> Mapping[str, str]:
-        """Return the labels of a row; none where the file has none."""
-        return self.labels.get(key, {})
+    def find(self, key: str) -> str | None:
+        """Return the key by which the file has the labels of a row: the row's own, or the same
+        number; None where it has none."""
+        if key in self.labels:
+            return key
+        return _whole(key) if _whole(key) in self.labels else self.whole.get(key)
 
 
 def read_gold(path: Path, key: str, reader: AnswerReader, encoding: str = "utf-8") -> GoldLabels:
@@ -41,6 +48,7 @@ def read_gold(path: Path, key: str, reader: AnswerReader, encoding: str = "utf-8
     lines: dict[str, int] = {}
     names: set[str] = set()
     with open_records(path, encoding) as source:
+        names.update(source.columns or ())
         while True:
             try:
                 row = loads_line(next(source))
@@ -69,7 +77,15 @@ def read_gold(path: Path, key: str, reader: AnswerReader, encoding: str = "utf-8
         )
         own = ", ".join(sorted(names)) or _("none")
         raise UsageError(text.format(path=path, names=", ".join(reader.names), own=own))
-    return GoldLabels(path, key, labels)
+    if not labels:
+        raise UsageError(_("{path} has no row, and so no label to compare with.").format(path=path))
+    whole = {_whole(value): value for value in labels if _whole(value) != value}
+    return GoldLabels(path, key, labels, whole)
+
+
+def _whole(key: str) -> str:
+    """Return ``3`` for ``3.0``: pandas writes so the numbers of a column with an empty cell."""
+    return key.removesuffix(".0") if _WHOLE_FLOAT.fullmatch(key) else key
 
 
 def _labels(row: Mapping[str, Any], reader: AnswerReader, path: Path, line: int) -> dict[str, str]:

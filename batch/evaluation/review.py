@@ -8,7 +8,7 @@ gold file.
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from ..background import WorkCounter
 from ..inputs.formats.opening import open_records
 from ..inputs.line_json import loads_line
 from ..inputs.lines import BadLineError
+from ..journal.appender import parsed_lines
 from ..journal.manifest import is_own_output
 from ..journal.records import dump_line
 from ..journal.rewriting import loads
@@ -64,7 +65,8 @@ class ReviewFile:
             table = ColumnTable()
             for row in self._read(results, unsure, counter):
                 table.add(row, 0, 0)
-            writer = DelimitedWriter(file, table.ordered(()), ",", bom=False, safe=self.safe)
+            columns = table.ordered(()) or self._columns(results, counter)
+            writer = DelimitedWriter(file, columns, ",", bom=False, safe=self.safe)
             for row in self._read(results, unsure, counter):
                 writer.write(row)
             writer.close()
@@ -79,6 +81,13 @@ class ReviewFile:
                 source.seek(offset)
                 record: JsonObject = loads(source.readline())
                 yield self._row(record, (file, line))
+
+    def _columns(self, results: Path, counter: WorkCounter) -> Mapping[str, str]:
+        """Return the columns of a file without rows: those that the first answer would have."""
+        for _offset, record in parsed_lines(results, counter):
+            if isinstance(record, dict):
+                return dict.fromkeys(self._row(record, (0, 1)), "text")
+        return dict.fromkeys((self.key, *self.reader.names), "text")
 
     def _row(self, record: JsonObject, place: tuple[int, int]) -> JsonObject:
         row: JsonObject = {self.key: self.rows.key(record, place, self.key)}
@@ -131,7 +140,7 @@ def is_review_of(path: Path, review: Path, names: Sequence[str]) -> bool:
         if path.stat().st_size <= len("\n"):
             return True
         with open_records(path) as source:
-            row = loads_line(next(source))
+            row = dict.fromkeys(source.columns or ()) or loads_line(next(source))
     except (BadLineError, UsageError, ValueError, OSError, StopIteration):
         return False
     return isinstance(row, dict) and any(f"{name}_answer" in row for name in names)

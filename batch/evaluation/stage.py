@@ -127,7 +127,9 @@ class Evaluator:
 
         mode = results.stat().st_mode & 0o777 if results.exists() else 0o600
         write_votes(votes_file(results), compared(), self.reader, mode)
-        return EvaluationResult(comparison.summaries(), None, comparison.unlabelled)
+        return EvaluationResult(
+            comparison.summaries(), None, comparison.unlabelled, unmatched=comparison.unmatched
+        )
 
 
 def _unlabelled(found: EvaluationResult, gold: GoldLabels) -> list[str]:
@@ -136,11 +138,19 @@ def _unlabelled(found: EvaluationResult, gold: GoldLabels) -> list[str]:
             "{path}: no answered row has a label there; is --key {key} what rows are known by?"
         )
         return [text.format(path=gold.path, key=gold.key)]
-    if not found.unlabelled:
-        return []
-    text = plural(
-        "{n} answered row has no label in {path}.",
-        "{n} answered rows have no label in {path}.",
-        found.unlabelled,
-    )
-    return [text.format(n=found.unlabelled, path=gold.path)]
+    lines: list[str] = []
+    if found.unlabelled:
+        text = plural(
+            "{n} answered row has no label in {path}.",
+            "{n} answered rows have no label in {path}.",
+            found.unlabelled,
+        )
+        lines.append(text.format(n=found.unlabelled, path=gold.path))
+    if found.unmatched:
+        text = plural(
+            "{n} row of {path} has a {key} that no answered row has.",
+            "{n} rows of {path} have a {key} that no answered row has.",
+            found.unmatched,
+        )
+        lines.append(text.format(n=found.unmatched, path=gold.path, key=gold.key))
+    return lines

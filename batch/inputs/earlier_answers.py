@@ -5,17 +5,17 @@ nothing clashes with what this one adds. A row without an id keeps the one that 
 there: the lines of results stand in the order of the answers, so that their places are no rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...i18n import _
+from ...i18n import _, plural
 from ...json_types import JsonObject
 from ..quality import answer_of
 from ..request import own_id
 from .lines import BadLineError, BlockingError
 from .reserved_columns import ANSWER_COLUMNS, YIELDING_COLUMNS
-from .row_ids import made_id, stem_of_key
+from .row_ids import id_text, made_id, stem_of_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class EarlierAnswers:
     `samples` has the number of the sample that each of the other run's inputs stands for, which
     OpenAI's results don't say themselves. `stems` are the beginnings of the ids that were made for
     its rows, by the inputs' keys. `kept_prompt` is the column in which the other run kept
-    its prompts, None where it did not.
+    its prompts, None where it did not. `results` is the name of the results, which lack the
+    `failed` rows of the other run.
     """
 
     column: str
@@ -34,6 +35,19 @@ class EarlierAnswers:
     samples: tuple[int, ...] = ()
     stems: Mapping[str, str] = field(default_factory=dict)
     kept_prompt: str | None = None
+    results: str = field(default="", repr=False, compare=False)
+    failed: int = field(default=0, repr=False, compare=False)
+
+    def notes(self) -> Iterator[str]:
+        """Yield what a person should know of the rows that the results lack."""
+        if self.failed:
+            text = plural(
+                "{n} row of the run that wrote {name} failed; it is not in {name}, and not asked.",
+                "{n} rows of the run that wrote {name} failed; they are not in {name}, and not "
+                "asked.",
+                self.failed,
+            )
+            yield text.format(n=self.failed, name=self.results)
 
     def row_of(self, record: Any) -> JsonObject:
         """Return the row of a line of results.
@@ -91,8 +105,8 @@ class EarlierAnswers:
 
 def _name_sample(row: JsonObject, sample: int) -> None:
     """Give a later sample of a row an id of its own, which is a text or a number."""
-    custom_id = row.get("custom_id")
-    if sample and isinstance(custom_id, str | int) and not isinstance(custom_id, bool):
+    custom_id = id_text(row)
+    if sample and custom_id is not None:
         row["custom_id"] = f"{custom_id}.{sample}"
 
 

@@ -17,6 +17,7 @@ from jinja2 import (
     TemplateRuntimeError,
     TemplateSyntaxError,
     Undefined,
+    meta,
     pass_eval_context,
 )
 from jinja2.exceptions import SecurityError
@@ -28,6 +29,7 @@ from ...i18n import _
 from ...json_types import JsonObject
 from .jinja_columns import METHOD, ROW, mark_methods, used_columns
 from .lines import BadLineError
+from .messages import check_messages
 from .template import MAX_PROMPT, check_length
 
 MAX_POWER = 1000
@@ -116,6 +118,13 @@ class JinjaTemplate:
         """How it is written."""
         return "jinja"
 
+    @property
+    def reads_row(self) -> bool:
+        """Whether the text may differ from row to row."""
+        environment = _environment()
+        tree = environment.parse(self.text)
+        return bool(self.columns or meta.find_undeclared_variables(tree) - set(environment.globals))
+
     @classmethod
     def parse(cls, text: str, option: str) -> "JinjaTemplate":
         """Compile a template; `option` is where it comes from. Raises `UsageError`."""
@@ -180,6 +189,11 @@ class MessagesTemplate:
         """How it is written."""
         return "messages"
 
+    @property
+    def reads_row(self) -> bool:
+        """Whether any text may differ from row to row."""
+        return any(_reads_row(message) for message in self._messages)
+
     @classmethod
     def parse(cls, text: str, option: str) -> "MessagesTemplate":
         """Parse a list of messages in YAML or JSON. Raises `UsageError`."""
@@ -192,6 +206,11 @@ class MessagesTemplate:
         if not isinstance(value, list) or not value or not all(map(_is_message, value)):
             message = _("{option} must be a list of messages, each with a role and a content.")
             raise UsageError(message.format(option=option))
+        try:
+            check_messages(value)
+        except BadLineError as error:
+            message = _("{option}: {reason}.")
+            raise UsageError(message.format(option=option, reason=error.message)) from None
         templates: list[JinjaTemplate] = []
         messages = tuple(_compile(item, option, templates) for item in value)
         columns = frozenset[str]().union(*(template.columns for template in templates))
@@ -225,6 +244,13 @@ def _compile(value: Any, option: str, templates: list[JinjaTemplate]) -> Any:
     return (
         [_compile(item, option, templates) for item in value] if isinstance(value, list) else value
     )
+
+
+def _reads_row(value: Any) -> bool:
+    if isinstance(value, JinjaTemplate):
+        return value.reads_row
+    parts = value.values() if isinstance(value, dict) else value
+    return isinstance(value, dict | list) and any(map(_reads_row, parts))
 
 
 def _filled(value: Any, row: Mapping[str, Any]) -> Any:

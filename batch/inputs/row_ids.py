@@ -25,6 +25,7 @@ from .formats.opening import Location
 from .formats.remote import RemoteFile, is_url
 
 _PIPE_KEY = re.compile(rf"stdin|{ROWS}|pipe(\.\d+)?")  # see `with_keys`
+_INEXACT = 2**53  # from here on a float may stand for several whole numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ def id_text(value: Any) -> str | None:
     """Return the `custom_id` of a parsed line as text, whole numbers too; None where it has none,
     or one of another type."""
     custom_id = own_id(value)
+    if isinstance(custom_id, float) and custom_id.is_integer() and abs(custom_id) < _INEXACT:
+        custom_id = int(custom_id)  # pandas makes 1.0 of a 1 in a column with an empty cell
     if isinstance(custom_id, int) and not isinstance(custom_id, bool):
         return str(custom_id)
     return custom_id if isinstance(custom_id, str) else None

@@ -207,7 +207,7 @@ def _request(
     custom_id = id_text(value)
     if custom_id is None:
         if own_id(value) is not None:
-            raise BadLineError(_("'custom_id' must be a string"))
+            raise BadLineError(_("'custom_id' must be a string or a whole number"))
         custom_id = make_id(file, line)
     source = value
     if defaults.earlier is not None and defaults.keep_prompt:  # this run's takes its place

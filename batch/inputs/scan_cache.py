@@ -26,7 +26,7 @@ from .row_defaults import RowDefaults
 from .row_ids import RowIds
 from .scan import InputScan
 
-FORMAT = 6
+FORMAT = 7
 """Increment it when a row's digest, the choice of good rows or the file's layout changes."""
 
 MAX_ENTRIES = 8

@@ -24,8 +24,9 @@ class TemplateOptions:
     messages_template: str | None = None
 
 
-def row_template(options: TemplateOptions) -> RowTemplate | None:
-    """Return the template, if one is given. Raises `UsageError` for two, and for a bad one."""
+def row_template(options: TemplateOptions, *, may_be_fixed: bool = False) -> RowTemplate | None:
+    """Return the template, if one is given. Raises `UsageError` for two, for a bad one, and for one
+    that asks every row the same, unless it `may_be_fixed`, as other options tell rows apart."""
     names = {
         "--template": options.template,
         "--template-file": options.template_file,
@@ -43,14 +44,19 @@ def row_template(options: TemplateOptions) -> RowTemplate | None:
     # Jinja2 is imported where a template needs it.
     from .jinja_template import JinjaTemplate, MessagesTemplate
 
-    if options.template is not None:
-        return JinjaTemplate.parse(options.template, "--template")
-    if options.template_file is not None:
-        return JinjaTemplate.parse(read_template_file(options.template_file), options.template_file)
-    assert options.messages_template is not None
-    return MessagesTemplate.parse(
-        read_template_file(options.messages_template), options.messages_template
-    )
+    file = options.template_file or options.messages_template
+    name = "--template" if file is None else file
+    text = options.template if file is None else read_template_file(file)
+    assert text is not None
+    kind = JinjaTemplate if options.messages_template is None else MessagesTemplate
+    template: JinjaTemplate | MessagesTemplate = kind.parse(text, name)
+    if not (may_be_fixed or template.reads_row):
+        message = _(
+            "{option} names no column, so that every row would be asked the same; write one as in "
+            "{{{{ text }}}}."
+        )
+        raise UsageError(message.format(option=name))
+    return template
 
 
 def system_template(text: str | None, template: RowTemplate | None) -> RowTemplate | None:

@@ -118,7 +118,7 @@ class Journal:
         matcher = self.matcher(counter)
         lines.match(matcher, counter, mark=f"{options.prefix}_qchat")
         self.answered = lines.count(Fate.KEEP, Fate.PLACE, Fate.CONTENT)
-        edited = left_out = 0
+        edited = left_out = more_samples = 0
         blocked = array("I")
         first: tuple[int, int] | None = None
         for number, location in lines.unmatched(counter):
@@ -131,7 +131,9 @@ class Journal:
                 first = min(first or (file or 0, location.line), (file or 0, location.line))
                 lines.decide(number, Fate.REMOVED)
             elif self._stays(matcher, location, beyond):
-                left_out += file is None
+                is_sample = file is None and self._names.number_here(split_key(key)[0]) is not None
+                more_samples += is_sample
+                left_out += file is None and not is_sample
                 lines.decide(number, Fate.KEEP)
             elif is_second:
                 lines.decide(number, Fate.DAMAGED)
@@ -154,6 +156,7 @@ class Journal:
             removed=lines.count(Fate.REMOVED),
             edited=edited,
             left_out=left_out,
+            more_samples=more_samples,
         )
 
     def _stays(self, matcher: RowMatcher, location: RowLocation, beyond: RowsBeyond | None) -> bool:

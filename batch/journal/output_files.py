@@ -84,7 +84,11 @@ def files_of_run(path: Path) -> OutputFiles:
     if path.suffix in TABLE_ENDINGS and path.with_suffix(".manifest.json").exists():
         path = path.with_suffix(".jsonl")
     if manifest_of(path) is None and not path.with_suffix(".lock").exists():
-        path = path.with_name(f"{path.stem}.results.jsonl")
+        of_input = path.with_name(f"{path.stem}.results.jsonl")
+        # A damaged manifest is that of these results all the same, unless the input has some.
+        is_damaged = OutputFiles.named(path).manifest.exists()
+        if not is_damaged or OutputFiles.named(of_input).manifest.exists():
+            path = of_input
     return OutputFiles.named(path)
 
 
@@ -125,7 +129,7 @@ def review_file(results: Path) -> Path:
 def resolve_link(path: Path) -> Path:
     """Return the file that a symbolic link stands for: it and the files beside it are written, and
     the link stays, wherever it points to meanwhile. Raises `UsageError`."""
-    if not path.is_symlink():
+    if not os.path.islink(path):  # noqa: PTH114 (of a name that is too long, too)
         return path
     try:
         target = path.resolve()

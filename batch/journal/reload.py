@@ -15,7 +15,8 @@ class Repairs:
 
     `moved` answers have a row at another place, `rewritten` ones a row of which what they repeat
     has changed. `removed` ones have no row any more; in the place of `edited` of them stands
-    another row. `left_out` ones belong to inputs that are not in this run.
+    another row. `left_out` ones belong to inputs that are not in this run, `more_samples` to this
+    run's rows, of which it wants fewer answers.
     `copied` were taken over from another file or from equal rows.
     `blocked` ones have a row that would be asked again, as the command line is another: then
     nothing but torn bytes was repaired.
@@ -29,6 +30,7 @@ class Repairs:
     removed: int = 0
     edited: int = 0
     left_out: int = 0
+    more_samples: int = 0
     copied: int = 0
     blocked: int = 0
     first_blocked: tuple[str, int] | None = None

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...json_types import JsonObject
+from ..inputs.row_ids import id_text
 from ..journal.answer_columns import answer_columns
 from ..quality import quality_of
-from ..request import CHAT, Usage, own_id, usage_of
+from ..request import CHAT, Usage, usage_of
 
 if TYPE_CHECKING:
     from ..run_stats import RunStats
@@ -123,7 +124,7 @@ def summary_of(stats: "RunStats", results: Path | None, errors: Path | None) -> 
 
 def answered_row(record: JsonObject, file: str, line: int, prefix: str) -> RowResult:
     """The result by a line of the results file."""
-    custom_id = _text(own_id(record))
+    custom_id = id_text(record)
     mark = record.get(prefix + "_qchat")
     if not isinstance(mark, Mapping):  # OpenAI's form
         body = record["response"]["body"]

@@ -1,5 +1,6 @@
 """What a program gives as input: names of files, or rows of its own from memory."""
 
+import base64
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -70,7 +71,13 @@ def _row(row: object) -> object:
 
 
 def _plain(value: object) -> object:
-    """A value that JSON has no form for: of tables (decimals, missing values), of mappings."""
+    """A value that JSON has no form for, as that of a Parquet file (see `columnar.encode_row`): of
+    tables (decimals, bytes, missing values), of mappings."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return base64.b64encode(value).decode()
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, set | frozenset):

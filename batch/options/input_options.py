@@ -1,11 +1,20 @@
 """What is read, and how a row becomes a request."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
 
 from ...i18n import _
 from .collecting import collected
+
+
+def _one_run(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> str | None:
+    """Return the value of --from, which click would take from the last one alone."""
+    if len(value) > 1:
+        raise click.UsageError(_("Give --from once: its rows are those of one run."))
+    return value[0] if value else None
+
 
 _OPTIONS = (
     click.option(
@@ -52,6 +61,8 @@ _OPTIONS = (
         "--from",
         "from_results",
         metavar="RESULTS",
+        multiple=True,
+        callback=_one_run,
         help=_("Take the results of another run as input, its answers as a column."),
     ),
     click.option(

@@ -16,7 +16,17 @@ def _qualities(ctx: click.Context, param: click.Parameter, value: str | None) ->
     for name in sorted(names - set(COUNTED)):
         text = _("'{name}' is none of {names}.")
         raise click.BadParameter(text.format(name=name, names=", ".join(COUNTED)))
+    if value is not None and not names:
+        text = _("it names no quality; give one or several of {names}.")
+        raise click.BadParameter(text.format(names=", ".join(COUNTED)))
     return names
+
+
+def _time_limit(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    seconds = time_span(ctx, param, value)
+    if seconds == 0:
+        raise click.BadParameter(_("it leaves no time to ask a row; give more, such as 10m."))
+    return seconds
 
 
 _OPTIONS = (
@@ -68,7 +78,7 @@ _OPTIONS = (
     click.option(
         "--time-limit",
         metavar="TIME",
-        callback=time_span,
+        callback=_time_limit,
         help=_("Stop after this time as with SIGTERM, e.g. 3h50m; for job schedulers."),
     ),
     click.option(

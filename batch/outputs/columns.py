@@ -14,6 +14,8 @@ ALWAYS_OF_QUESTIONS = ("usage", "model", "_qchat")
 """The same for a run with questions, whose answers have columns of their own."""
 
 INT64 = range(-(2**63), 2**63)
+DOUBLE = range(-(2**53), 2**53 + 1)
+"""Whole numbers that a double holds, each of them."""
 
 
 @dataclass(slots=True)
@@ -33,8 +35,10 @@ class ColumnSummary:
         """``bool``, ``int``, ``float``, ``numbers`` (a list), ``text``; mixed and nested values
         are text, as JSON."""
         kinds = self.kinds - {"null"}
-        if kinds <= {"int", "float"} and kinds:
-            return "float" if "float" in kinds else "int"
+        if kinds <= {"int", "long", "float"} and kinds:
+            if "float" not in kinds:
+                return "int"
+            return "text" if "long" in kinds else "float"  # a double would change a long one
         return kinds.pop() if len(kinds) == 1 and kinds <= {"bool", "numbers"} else "text"
 
 
@@ -46,15 +50,19 @@ def kind_of(value: Any) -> str:
         case bool():
             return "bool"
         case int():
-            return "int" if value in INT64 else "big"
+            return "int" if value in DOUBLE else "long" if value in INT64 else "big"
         case float():
             return "float"
         case str():
             return "text"
-        case [float() | int(), *_] if all(type(item) in (int, float) for item in value):
+        case [float() | int(), *_] if all(map(_fits_double, value)):
             return "numbers"
         case _:
             return "nested"
+
+
+def _fits_double(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and value in DOUBLE)
 
 
 @dataclass(slots=True)

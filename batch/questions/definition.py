@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ...errors import UsageError
-from ...i18n import _
+from ...i18n import _, plural
 from ...json_types import JsonObject
 from ..inputs.jinja_template import JinjaTemplate
 from ..inputs.template_options import read_template_file
@@ -189,8 +189,7 @@ class _Reader:
         if len(set(options)) < len(options):
             raise self.error(where, _("two options are the same"))
         if not 2 <= len(options) <= len(LABELS):
-            text = _("{n} options; a question has 2 to {most}")
-            raise self.error(where, text.format(n=len(options), most=len(LABELS)))
+            raise self.number_of_options(where, len(options))
         return options
 
     def numbers(self, node: yaml.Node, texts: Sequence[str]) -> tuple[str, ...]:
@@ -199,10 +198,19 @@ class _Reader:
             low, high = map(int, texts)
         except ValueError:
             raise self.error(node, _("'range' must be two whole numbers, as in [1, 5]")) from None
+        if high <= low:
+            text = _("'range' is [{low}, {high}]; the lower end comes first, as in [1, 5]")
+            raise self.error(node, text.format(low=low, high=high))
         if high - low >= len(LABELS):
-            text = _("{n} options; a question has 2 to {most}")
-            raise self.error(node, text.format(n=high - low + 1, most=len(LABELS)))
+            raise self.number_of_options(node, high - low + 1)
         return tuple(map(str, range(low, high + 1)))
+
+    def number_of_options(self, node: yaml.Node, n: int) -> UsageError:
+        """Return an error for a question with too few or too many options."""
+        text = plural(
+            "{n} option; a question has 2 to {most}", "{n} options; a question has 2 to {most}", n
+        )
+        return self.error(node, text.format(n=n, most=len(LABELS)))
 
     def check_names(self, questions: Sequence[Question], nodes: Sequence[yaml.Node]) -> None:
         """Raise `UsageError` for two columns of one name."""

@@ -12,6 +12,7 @@ from ...errors import Code
 from ...json_types import JsonObject
 from ..background import WorkCounter
 from ..histogram import LogHistogram, histogram_of
+from ..inputs.row_ids import id_text
 from ..journal.manifest import Manifest
 from ..journal.records import location_of_result, prompt_of
 from ..quality import INVALID, Quality, answer_of, quality_of_record
@@ -243,7 +244,7 @@ class _Reader:
     ) -> Sample:
         location = location_of_result(record, self._prefix)
         body = None if self._mark in record else _openai_body(record)
-        custom_id = record.get("custom_id")
+        custom_id = id_text(record)
         reasoning: str | None
         if body is None:
             names = self._report.columns.names(record)
@@ -261,7 +262,7 @@ class _Reader:
         return Sample(
             "" if location is None else location.file,
             0 if location is None else location.line,
-            custom_id if isinstance(custom_id, str) else None,
+            custom_id,
             prompt,
             output,
             reasoning,

@@ -111,6 +111,10 @@ def test_status_without_a_run(capfd: pytest.CaptureFixture[str]) -> None:
     Path("none.results.jsonl").write_text("mine")
     with pytest.raises(UsageError):
         status("none.results.jsonl")
+    Path("none.results.manifest.json").write_text("{")
+    for name in ("none.results.jsonl", "none.jsonl"):
+        with pytest.raises(UsageError, match=r"^none\.results\.manifest\.json is not a manifest"):
+            status(name)
     assert batch() == 2
     assert "Missing INPUT" in capfd.readouterr().err
 

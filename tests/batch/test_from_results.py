@@ -190,6 +190,7 @@ def test_each_of_two_runs_keeps_its_prompts(prefix: tuple[str, ...]) -> None:
         (("--from", "one.jsonl", "--column", "prompt"), "has a column 'prompt' already"),
         (("--from", "in.jsonl"), "no line of the results"),
         ((), "Missing INPUT"),
+        (("--from", "one.jsonl", "--from", "one.jsonl"), "Give --from once"),
     ],
 )
 def test_what_can_not_be_the_input_is_refused(
@@ -208,3 +209,18 @@ def test_an_id_that_was_made_may_be_one_that_a_row_was_given(home: Path) -> None
         assert batch("in.jsonl") == 0
         assert batch("--from", "in.results.jsonl", "--template", "{answer}", "-o", "two.jsonl") == 0
     assert len(read("two.jsonl")) == 2
+
+
+@pytest.mark.parametrize("check", [(), ("--check",)])
+def test_rows_that_failed_in_the_other_run_are_named(
+    check: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", {"prompt": "x"}, {"no": "request"}, {"prompt": "y"})
+    with echoing(Repeater()):
+        assert batch("in.jsonl", "-o", "f.jsonl") == 1
+        capfd.readouterr()
+        args = ("--from", "f.jsonl", "-o", "two.jsonl", "--template", "{answer}", *check)
+        assert batch(*args) == 0
+    captured = capfd.readouterr()
+    note = "1 row of the run that wrote f.jsonl failed; it is not in f.jsonl, and not asked."
+    assert note in captured.out + captured.err

@@ -123,6 +123,17 @@ def test_tables(library: str, server: faults.Running) -> None:
     assert results[1].record["n"] is None
 
 
+def test_bytes_of_a_table_are_those_of_its_file(server: faults.Running) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pa.table({"text": pa.array([b"one", b"\xff"], pa.binary())})
+    pq.write_table(table, "in.parquet")
+    asked = [
+        sorted(str(result.output) for result in run_batch(rows, options(server), template="{text}"))
+        for rows in (table, Path("in.parquet"))
+    ]
+    assert asked[0] == asked[1] == ["echo: /w==", "echo: one"]
+
+
 class FakeTable:
     """A table by the methods of pandas's, whose library may not be installed."""
 
@@ -194,6 +205,18 @@ async def test_cancelling_the_iteration_stops_the_run(server: faults.Running) ->
     assert 1 <= len(read("out.jsonl")) < 200
     manifest = json.loads(Path("out.manifest.json").read_text())
     assert manifest["state"] == "interrupted"
+
+
+def test_no_key_is_advised_for_a_run_that_takes_none(
+    server: faults.Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.set_answers("latency=0.05")
+    with (
+        caplog.at_level("WARNING", "qchat.batch"),
+        run_batch([f"row {n}" for n in range(60)], options(server, concurrency=2)) as run,
+    ):
+        next(run)
+    assert "Stopping: " in caplog.text and "Ctrl-C" not in caplog.text
 
 
 def test_no_signal_is_taken(server: faults.Running) -> None:

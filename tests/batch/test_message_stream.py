@@ -40,6 +40,8 @@ def test_a_reader_of_the_progress_that_goes_away_ends_nothing() -> None:
         ("a [[fault:400]]", [], 1),
         ("a", ["--encoding", "klingon"], 2),
         ("a", ["--time-limit", "soon"], 2),
+        ("a", ["--time-limit", "0"], 2),
+        ("a", ["--retry-where", ""], 2),
         ("a", ["--model", "other"], 3),
     ],
 )

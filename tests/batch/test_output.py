@@ -33,6 +33,8 @@ from qchat.batch.journal.output_files import (
 from qchat.errors import UsageError
 from qchat.sampling import Sampling
 
+from .commands import batch, write
+
 MANIFEST = Manifest(("in.jsonl",), "out.jsonl", "out.errors.jsonl", {"model": "demo"})
 
 
@@ -73,6 +75,10 @@ def test_a_folder_that_cannot_be_written_is_an_early_error(
         check_folder(OutputFiles.named(tmp_path / "dir.jsonl"))
     with pytest.raises(UsageError, match="can't be written: File name too long"):
         check_folder(OutputFiles.named(tmp_path / f"{'x' * 300}.jsonl"))
+    for ending in (".jsonl", ".csv"):
+        long = name_outputs([], str(tmp_path / ("x" * 300 + ending)))
+        with pytest.raises(UsageError, match="can't be written: File name too long"):
+            check_folder(long)
     monkeypatch.setattr(os, "access", lambda *_args: False)  # root may write everything
     with pytest.raises(UsageError, match="No permission to write"):
         check_folder(OutputFiles.named(tmp_path / "out.jsonl"))
@@ -213,3 +219,14 @@ def test_without_flock_the_file_decides(tmp_path: Path, monkeypatch: pytest.Monk
     path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "start": 0}))
     with pytest.raises(UsageError, match="on elsewhere"), RunLock(path):
         pass
+
+
+@pytest.mark.parametrize("args", [("LONG",), ("--from", "LONG"), ("in.jsonl", "--gold", "LONG")])
+def test_a_name_that_is_too_long_is_wrong_usage(
+    args: tuple[str, ...], home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", "a")
+    long = "x" * 300 + ".jsonl"
+    args = tuple(long if arg == "LONG" else arg for arg in args)
+    assert batch(*args, "-o", "out.jsonl", "--choice", "a,b", "--model", "demo") == 2
+    assert "xx.jsonl is too long; give a shorter one." in capfd.readouterr().err

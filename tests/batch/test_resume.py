@@ -228,3 +228,17 @@ def test_signals_end_a_run_whose_reader_has_stopped_reading() -> None:
             for pipe in (run.stdout, run.stderr):
                 assert pipe is not None
                 pipe.close()
+
+
+def test_lines_that_cost_no_row_are_not_said_to_be_asked_again(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", "a", "b")
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    with Path("in.results.jsonl").open("a") as file:
+        file.write('{"foreign": 1}\n')
+    capfd.readouterr()
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    stderr = capfd.readouterr().err
+    assert "1 line of the output that is damaged, repeated or of no row was moved to" in stderr
+    assert "its row is asked again" not in stderr and "All 2 rows are done already." in stderr

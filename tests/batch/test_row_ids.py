@@ -123,3 +123,18 @@ def test_openai_rows_from_a_pipe_and_the_same_stem_differ(server: faults.Running
     for _again in range(2):
         subprocess.run(args, input=json.dumps(line), text=True, check=True, timeout=60)
         assert [row["custom_id"] for row in read("p.jsonl")] == ["stdin-1"]
+
+
+def test_whole_floats_are_ids_as_whole_numbers_are(home: Path) -> None:
+    """pandas writes 1.0 for a 1 in a column that has an empty cell."""
+    write("in.jsonl", *({"custom_id": i, "prompt": "x"} for i in (1.0, 3.0, None)), {"prompt": "y"})
+    with faults.running() as server:
+        assert batch("in.jsonl", "--base-url", server.url, "-m", "demo") == 0
+        inputs = with_keys([InputFile("in.jsonl", Path("in.jsonl"))], home)
+        assert ids_of(inputs, scan_inputs(inputs, DEMO)) == ["1", "3", "in-3", "in-4"]
+        with Path("in.jsonl").open("a") as file:
+            file.write('{"custom_id": 1, "prompt": "z"}\n')
+        assert batch("in.jsonl", "--base-url", server.url, "-m", "demo") == 2
+    write("half.jsonl", {"custom_id": 1.5, "prompt": "x"}, {"prompt": "y"})
+    inputs = with_keys([InputFile("half.jsonl", Path("half.jsonl"))], home)
+    assert scan_inputs(inputs, DEMO).bad == 1

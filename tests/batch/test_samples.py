@@ -283,3 +283,16 @@ def test_keys_of_samples() -> None:
     assert split_key("a#sample=x") == ("a#sample=x", 0)
     columns = [[1, 2], [5], [3, 4], [6]]  # two inputs, two samples
     assert list(row_by_row(columns, 2)) == [1, 3, 2, 4, 5, 6]
+
+
+def test_fewer_samples_than_before_are_not_rows_of_other_inputs(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    write("in.jsonl", "a", "b")
+    with echoing(Speaker()):
+        assert batch("in.jsonl", "--samples", "3") == 0
+        capfd.readouterr()
+        assert batch("in.jsonl", "--samples", "2") == 0
+    message = capfd.readouterr().err
+    assert "2 answers to rows of this run are beyond --samples, and stay in" in message
+    assert "other inputs" not in message

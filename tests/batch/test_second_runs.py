@@ -142,6 +142,21 @@ def test_results_that_stay_unordered_are_told(
     assert Path("out.jsonl").read_bytes() == b"".join(lines)
 
 
+def test_the_way_out_where_an_input_is_gone(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write("in.jsonl", "a", "b", "c")
+    write("more.jsonl", "one more")
+    with echoing():
+        assert batch("in.jsonl", "more.jsonl", "-o", "out.jsonl") == 0
+        lines = Path("out.jsonl").read_bytes().splitlines(keepends=True)
+        Path("out.jsonl").write_bytes(b"".join(reversed(lines)))
+        Path("more.jsonl").unlink()
+        assert batch("in.jsonl", "-o", "out.jsonl", "--ordered") == 0
+        assert "if an input is gone, -o out.csv writes the rows" in capfd.readouterr().err
+        assert batch("in.jsonl", "-o", "out.csv") == 0
+    texts = [line.split(",")[0] for line in Path("out.csv").read_text().splitlines()]
+    assert texts == ["prompt", "a", "b", "c"]
+
+
 def test_two_answers_of_one_row_stay_unordered_too(
     home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,7 +180,9 @@ def test_two_answers_of_one_row_stay_unordered_too(
         assert batch(*args) == 0
         write("in.jsonl", "row 1", "row 2", "row 3")
         assert batch(*args) == 0
-        assert "or two answers of one row; a run over all rows sorts it." in capfd.readouterr().err
+        assert (
+            "or two answers of one row. A run over all its rows sorts it;" in capfd.readouterr().err
+        )
         assert batch(*args) == 0
     assert [row["output"] for row in read("out.jsonl")] == [f"answer {n}" for n in (1, 2, 3)]
 

@@ -16,6 +16,9 @@ from qchat.batch.request import Request
 
 from qchat.errors import UsageError
 
+from .commands import batch, write
+from .echo import echoing
+
 USER = {"role": "user", "content": "What is vLLM?"}
 ANSWER = {"role": "assistant", "content": "A library."}
 
@@ -210,3 +213,16 @@ def test_output_is_what_a_person_wants_of_an_endpoint(
     endpoint: str, body: Any, output: Any
 ) -> None:
     assert answer_columns(str(parse_endpoint(endpoint)), body)["output"] == output
+
+
+def test_what_is_dropped_already_is_not_advised_to_be_dropped(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", {"messages": [ANSWER]}, {"messages": [USER, ANSWER]})
+    with echoing():
+        assert batch("in.jsonl", "--drop-last-assistant") == 0
+        error = capfd.readouterr().err
+        assert "1 row is an assistant's message alone, which --drop-last-assistant leaves" in error
+        assert "asks for that message anew" not in error
+        assert batch("in.jsonl", "--drop-last-assistant", "--check") == 0
+    assert "Rows that are an assistant's message alone: 1" in capfd.readouterr().out

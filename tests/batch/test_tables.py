@@ -173,7 +173,7 @@ def test_a_link_to_a_table_stays_a_link(ending: str, capfd: pytest.CaptureFixtur
         link.symlink_to(f"store/real.{ending}")
         before = link.stat().st_mtime_ns
         assert batch("in.jsonl", "-o", link.name) == 0
-        assert "All 1 rows are done already" in capfd.readouterr().err
+        assert "1 row is done already." in capfd.readouterr().err
     assert link.is_symlink() and link.stat().st_mtime_ns > before
     assert not list(Path().glob("link.*json*"))
     assert batch("--status", link.name) == 0
@@ -209,6 +209,19 @@ def test_parquet_has_types_and_openai_rows_their_own_columns() -> None:
     assert written.schema.field("n").type == pa.int64()
     assert written.column("output").to_pylist() == ["re: a", "re: b"]
     assert list(rows_of("answers.csv")[0]) == ["id", "custom_id", "response", "error"]
+
+
+def test_parquet_keeps_long_whole_numbers() -> None:
+    """A double, which a column of numbers with a float in it would be, does not hold each."""
+    long = 2**53 + 1
+    rows = [{"n": long, "x": long, "v": [long], "w": [1]}, {"n": 2, "x": 0.5, "v": [1], "w": [0.5]}]
+    write("in.jsonl", *({"prompt": "a", "y": at, **row} for at, row in enumerate(rows)))
+    with echoing():
+        assert batch("in.jsonl", "-o", "out.parquet") == 0
+    written = pq.read_table("out.parquet").to_pydict()
+    assert (written["n"], written["y"]) == ([long, 2], [0, 1])
+    assert (written["x"], written["v"]) == ([str(long), "0.5"], [f"[{long}]", "[1]"])
+    assert written["w"] == [[1.0], [0.5]]
 
 
 def test_cells_like_formulas_are_counted_and_on_request_made_safe(

@@ -63,8 +63,8 @@ def test_jinja_reads_columns_and_nothing_is_rendered_twice(tmp_path: Path) -> No
     [
         "{{ x.__class__ }}",
         "{{ x.__class__.__mro__ }}",
-        "{% include '/etc/passwd' %}",
-        "{% import 'os' as os %}",
+        "{% include '/etc/passwd' %}{{ x }}",
+        "{% import 'os' as os %}{{ x }}",
         "{{ ''.join(['a'] * 10000000) }}{{ x }}",
         "{{ 'a' * 100000000 }}{{ x }}",
         "{{ 9 ** 9999999 }}{{ x }}",
@@ -99,6 +99,52 @@ def test_a_template_that_does_not_parse_is_refused(tmp_path: Path) -> None:
         defaults(jinja=True)
     with pytest.raises(UsageError, match=r"none\.txt can't be read"):
         defaults(template_file="none.txt")
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["", "no column", "{# x #}", "{% set a = 1 %}{{ a }}{% for i in range(2) %}{% endfor %}"],
+)
+def test_a_template_that_asks_every_row_the_same_is_refused(home: Path, template: str) -> None:
+    Path("t.j2").write_text(template)
+    Path("m.yaml").write_text(json.dumps([{"role": "user", "content": template}]))
+    for options in (
+        {"template": template, "jinja": True},
+        {"template_file": "t.j2"},
+        {"messages_template": "m.yaml"},
+    ):
+        with pytest.raises(UsageError, match="names no column, so that every row"):
+            defaults(**options)
+    write("in.jsonl", {"image": "http://127.0.0.1:9/x.png", "lang": "a"})
+    with echoing():
+        assert batch("in.jsonl", "--template-file", "t.j2") == 2
+        for reason in (("--image-column", "image"), ("--system", "In {{ lang }}")):
+            assert batch("in.jsonl", "--template-file", "t.j2", *reason, "--check") == 0
+
+
+@pytest.mark.parametrize("template", ["{{ row | tojson }}", "{{ x | default('') }}", "{{ range }}"])
+def test_a_template_may_read_a_row_without_needing_a_column(template: str) -> None:
+    assert JinjaTemplate.parse(template, "--template").reads_row
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (
+            {"role": "alien", "content": "{{ x }}"},
+            r"messages\[0\]\.role' is \"alien\"; it must be one of",
+        ),
+        ({"role": "user", "content": 5}, r"messages\[0\]\.content' must be a string or a list"),
+        ({"role": "user", "content": None}, r"messages\[0\]\.content' is missing"),
+    ],
+)
+def test_a_message_that_no_row_could_have_is_refused_at_the_start(
+    tmp_path: Path, message: object, reason: str
+) -> None:
+    file = tmp_path / "m.json"
+    file.write_text(json.dumps([message]))
+    with pytest.raises(UsageError, match=reason):
+        defaults(messages_template=str(file))
 
 
 @pytest.mark.parametrize(
@@ -292,3 +338,13 @@ def test_a_bad_row_with_a_column_body_is_no_openai_line(home: Path) -> None:
         assert batch("in.jsonl", "--template", "{subject} {body}") == 1
     (row,) = read("in.results.errors.jsonl")
     assert (row["line"], row["input"]) == (2, {"subject": None, "body": "b"})
+
+
+def test_rows_that_are_all_left_out_are_counted(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", {"text": ""}, {"text": None})
+    with echoing():
+        assert batch("in.jsonl", "--template", "{text}", "--empty", "skip") == 0
+    error = capfd.readouterr().err
+    assert "nothing to do: all 2 rows have an empty cell and are left out (--empty skip)" in error

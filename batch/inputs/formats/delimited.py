@@ -3,18 +3,20 @@
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 
 import orjson
 
 from ....errors import UsageError
-from ....i18n import _
+from ....i18n import _, plural
 from ..lines import MAX_LINE, BadLineError, NextLine
 from .csv_faults import EXCERPT, RecentLines, bad_record
 from .source import SequentialSource
 
 DELIMITERS = ",\t;|"
 
+_SEPARATOR_LINE = re.compile(r"sep=([,\t;|])")  # Excel's, before the header
 _SAMPLE = 64  # records that decide on a delimiter
 _BLOCK = 1 << 18  # bytes that are read at once
 
@@ -32,8 +34,19 @@ def delimited(
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     csv.field_size_limit(MAX_LINE)
     try:
-        columns = _columns(next(reader, []), name)
+        header = next(reader, None)
+        if header and (given := _SEPARATOR_LINE.fullmatch(delimiter.join(header))):
+            delimiter = given[1]
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            header = next(reader, None)
+        columns = _columns(header, name)
     except csv.Error as error:
+        if "new-line character" in str(error):
+            text = _(
+                "The lines of {path} end in a carriage return alone, as on old Macs; convert it: "
+                "tr '\\r' '\\n' < {path}"
+            )
+            raise UsageError(text.format(path=name)) from None
         text = _("{path} is not valid CSV: {reason} in its header.")
         raise UsageError(text.format(path=name, reason=error)) from None
     if (fault := lines.fault()) is not None:
@@ -42,14 +55,18 @@ def delimited(
 
     def encode(cells: list[str]) -> bytes:
         if len(cells) != len(columns):
-            text = _("has {n} cells, but the header names {columns}")
+            text = plural(
+                "has {n} cell, but the header names {columns}",
+                "has {n} cells, but the header names {columns}",
+                len(cells),
+            )
             raise BadLineError(
                 text.format(n=len(cells), columns=len(columns)), delimiter.join(cells)[:EXCERPT]
             )
         return orjson.dumps(dict(zip(columns, cells, strict=False)))
 
     records = _records(reader, lines, delimiter, len(columns))
-    return SequentialSource(records, encode, next_line, columns=columns, text_cells=True)
+    return SequentialSource(records, encode, next_line, columns=columns or None, text_cells=True)
 
 
 def _records(
@@ -72,7 +89,9 @@ def _records(
             yield first, cells, lines.offset
 
 
-def _columns(header: Sequence[str], name: str) -> tuple[str, ...]:
+def _columns(header: Sequence[str] | None, name: str) -> tuple[str, ...]:
+    if header is None:  # not a line: a file without rows, as one of JSON lines may be
+        return ()
     if not any(header):
         raise UsageError(
             _("{path} has no header; name its columns in the first line.").format(path=name)

@@ -142,11 +142,34 @@ def test_csv_places_are_lines_and_bad_records_cost_themselves(tmp_path: Path) ->
     assert records(path) == [
         (2, {"id": "1", "text": "a\nb"}),
         (5, "bad: has 3 cells, but the header names 2"),
-        (6, "bad: has 1 cells, but the header names 2"),
+        (6, "bad: has 1 cell, but the header names 2"),
         (7, "bad: not valid CSV: ',' expected after '\"'"),
         (8, "bad: not valid UTF-8 at byte 3; give --encoding, such as gb18030"),
         (9, {"id": "6", "text": "end"}),
     ]
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"])
+def test_a_csv_without_a_line_has_no_rows(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(data)
+    assert records(path) == []
+    path.write_bytes(b"\n")
+    with pytest.raises(UsageError, match="has no header"):
+        records(path)
+
+
+def test_excels_first_line_names_the_delimiter(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"\xef\xbb\xbfsep=;\r\nid;text;n\r\n1;a,b;2\r\n")
+    assert records(path) == [(3, {"id": "1", "text": "a,b", "n": "2"})]
+
+
+def test_carriage_returns_alone_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"id,text\r1,a\r2,b\r")
+    with pytest.raises(UsageError, match=r"carriage return alone.*: tr "):
+        records(path)
 
 
 def test_a_header_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:

@@ -199,6 +199,25 @@ def test_the_summary_of_programs_has_the_measures(capfd: pytest.CaptureFixture[s
     assert summary["questions"]["mood"]["curve"]
 
 
+def test_labels_of_no_row_are_counted(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("gold.csv").write_text("custom_id,mood\na,good\nb,bad\nc,good\ny,\nz,good\n")
+    with echoing(Labeller(belief)):
+        assert batch(*ARGS, "--gold", "gold.csv") == 0
+    assert "1 row of gold.csv has a custom_id that no answered row has." in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("own", "gold"), [("1,3", "1.0,3.0"), ("1.0,3.0", "1,3")])
+def test_keys_of_gold_labels_may_be_whole_floats(own: str, gold: str) -> None:
+    """pandas writes 1.0 for a 1 in a column that has an empty cell."""
+    ids, keys = own.split(","), gold.split(",")
+    rows = [{"custom_id": json.loads(i), "review": "fine"} for i in ids]
+    Path("in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("gold.csv").write_text(f"custom_id,mood\n{keys[0]},good\n{keys[1]},bad\n")
+    with echoing(Labeller(belief)):
+        assert batch("in.jsonl", *ARGS[1:], "--gold", "gold.csv") == 0
+    assert manifest()["questions"]["mood"]["rows"] == 2
+
+
 @pytest.mark.parametrize(
     ("gold", "message"),
     [
@@ -206,6 +225,8 @@ def test_the_summary_of_programs_has_the_measures(capfd: pytest.CaptureFixture[s
         ("id,mood\na,good\n", "gold.csv, line 2: there is no 'custom_id' here"),
         ("custom_id,mood\na,good\na,bad\n", "gold.csv, line 3: 'a' is the custom_id of line 2"),
         ("custom_id,feeling\na,good\n", "none of the columns mood, stars"),
+        ("custom_id,mood\n", "gold.csv has no row"),
+        ("custom_id,x\n", "would be labels; its columns: custom_id, x."),
         ("custom_id,mood\na,good,x\n", "gold.csv, line 2: has 3 cells"),
     ],
 )
@@ -248,6 +269,15 @@ def test_a_threshold_alone_sends_the_unsure_rows_to_a_review_file_beside_the_res
         assert "out.review.csv is the output of an earlier run" in capfd.readouterr().err
         assert batch(*args, "--restart") == 0
     assert list(Path().glob("out.2*.review.csv"))
+
+
+def test_a_review_file_without_a_row_has_its_header() -> None:
+    args = (*ARGS, "--review", "review.csv")
+    with echoing(Labeller(belief)):
+        assert batch(*args, "--threshold", "1") == 0
+        header = Path("review.csv").read_text().partition("\n")[0]
+        assert batch(*args, "--threshold", "0") == 0
+    assert Path("review.csv").read_text() == header + "\n"
 
 
 def test_a_labelled_review_file_is_a_gold_file_and_is_kept() -> None:

@@ -78,7 +78,7 @@ Q = "{name: a, type: yesno, ask: b}"
         ("questions:\n- {name: a, type: choice, ask: b}", "needs 'options'"),
         ("questions:\n- {name: a, type: score, ask: b}", "needs 'range'"),
         ("questions:\n- {name: a, type: yesno, ask: b, options: [c, d]}", "has no 'options'"),
-        ("questions:\n- {name: a, type: choice, ask: b, options: [c]}", "1 options; a question"),
+        ("questions:\n- {name: a, type: choice, ask: b, options: [c]}", "1 option; a question"),
         ("questions:\n- {name: a, type: choice, ask: b, options: [c, c]}", "two options are the"),
         (
             f"questions:\n- {{name: a, type: choice, ask: b, options: {list(range(27))}}}",
@@ -86,6 +86,7 @@ Q = "{name: a, type: yesno, ask: b}"
         ),
         ("questions:\n- {name: a, type: score, ask: b, range: [1, x]}", "two whole numbers"),
         ("questions:\n- {name: a, type: score, ask: b, range: [0, 26]}", "27 options"),
+        ("questions:\n- {name: a, type: score, ask: b, range: [5, 1]}", r"'range' is \[5, 1\]"),
         ("questions:\n- {name: a, type: yesno, ask: '{{ x'}", "line 2: 'ask'"),
         ("questions:\n- {name: a, type: yesno, ask: ''}", "line 2: 'ask' is empty"),
         ("questions:\n- {name: [a], type: yesno, ask: b}", "'name' must be a text"),
