@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from .formulas import MAX_CHARS
+from .formulas.lexer import stripped
 from .math_prose import is_display_formula, is_inline_formula, is_parenthesis
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ def display_source(text: str) -> str:
 
     Punctuation or a number after the closing delimiter becomes text at the formula's end.
     """
-    text = text.strip()
+    text = stripped(text)
     for opening, closing in (("$$", "$$"), ("\\[", "\\]")):
         end = text.rfind(closing)
         if text.startswith(opening) and end >= len(opening):
             after = text[end + len(closing) :].strip()
-            source = text[len(opening) : end].strip()
+            source = stripped(text[len(opening) : end])
             return f"{source}\\text{{{after}}}" if after else source
     return text
 

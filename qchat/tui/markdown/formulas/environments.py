@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from .lexer import FormulaError, Lexer, after_row_end
+from .lexer import FormulaError, Lexer, after_row_end, stripped
 from .tree import EMPTY, Grid, Matrix, Node, Space, Symbol, row
 
 _DELIMITERS: Final = {
@@ -160,7 +160,7 @@ def _rows(tokens: list[str], parse: Parse) -> tuple[tuple[tuple[Node, ...], ...]
             position = _after_rule(tokens, position)
             continue
         elif depth == 0 and (token == "&" or token in ROW_ENDS):
-            cells += _cells("".join(cell).strip(), parse)
+            cells += _cells(stripped("".join(cell)), parse)
             cell = []
             if token != "&":
                 position = after_row_end(tokens, position)
