@@ -30,6 +30,8 @@ from qchat.tui.markdown.formulas.tree import Node
         ("_1^2H + _1^3H -> _2^4He + _0^1n", "₁²H + ₁³H → ₂⁴He + ₀¹n"),
         ("_{6}^{14}C -> _{7}^{14}N + _{-1}^{0}e", "₆¹⁴C → ₇¹⁴N + ₋₁⁰e"),
         ("Fe^III + M^n+", "Feᴵᴵᴵ + Mⁿ⁺"),
+        ("NaCl_{(s)} -> Na+_{(s)} + Cl-_{(s)}", "NaCl₍ₛ₎ → Na₍ₛ₎⁺ + Cl₍ₛ₎⁻"),
+        ("Na+/K+, H+; OH- + Ag|Ag+|Cl-", "Na⁺/K⁺, H⁺; OH⁻ + Ag|Ag⁺|Cl⁻"),
         ("BaSO4 v + H2 ^ + A(v)", "BaSO₄ ↓ + H₂ ↑ + A↓"),
         ("CH2=CH2 + HC#CH + H-OH", "CH₂=CH₂ + HC≡CH + H−OH"),
         ("A <=> B", "A ⇌ B"),

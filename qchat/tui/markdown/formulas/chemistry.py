@@ -27,7 +27,7 @@ _token = re.compile(
     r"|(?P<element>[A-Z][a-z]?)|(?P<other>.)",
     re.DOTALL,
 ).finditer
-_ends_formula: Final = re.compile(r"[)\]},+]|\((?:aq|s|l|g|cr|am|sln|conc)\)|<?-+>|<=").match
+_ends_formula: Final = re.compile(r"[)\]},+_/;|]|\((?:aq|s|l|g|cr|am|sln|conc)\)|<?-+>|<=").match
 _has_formula: Final = re.compile(r"[\d^_+-]").search
 _unit_part = re.compile(
     r"(?P<number>[+-]?\d+(?:[.,]\d+)*)(?:[eE](?P<exponent>[+-]?\d+))?"
