@@ -32,6 +32,7 @@ from qchat.tui.markdown.formulas.tree import Node
         ("Fe^III + M^n+", "Feᴵᴵᴵ + Mⁿ⁺"),
         ("NaCl_{(s)} -> Na+_{(s)} + Cl-_{(s)}", "NaCl₍ₛ₎ → Na₍ₛ₎⁺ + Cl₍ₛ₎⁻"),
         ("Na+/K+, H+; OH- + Ag|Ag+|Cl-", "Na⁺/K⁺, H⁺; OH⁻ + Ag|Ag⁺|Cl⁻"),
+        ("Ca(OH)2v + A -> CO2^ + H2O^", "Ca(OH)₂v + A → CO₂↑ + H₂O↑"),
         ("BaSO4 v + H2 ^ + A(v)", "BaSO₄ ↓ + H₂ ↑ + A↓"),
         ("CH2=CH2 + HC#CH + H-OH", "CH₂=CH₂ + HC≡CH + H−OH"),
         ("A <=> B", "A ⇌ B"),

@@ -82,7 +82,7 @@ def formula_source(source: str, space: str = " ") -> str:
         elif text in "+-" and attached and (ends or _ends_formula(rest)):
             out.append(_charge(text))
             attached = False
-        elif text in "v^" and not attached and ends:
+        elif ends and (text == "^" or (text == "v" and not attached)):
             out.append(_escape(text))
         elif text in ".*·":
             out.append("\\mathord{\\cdot}")
