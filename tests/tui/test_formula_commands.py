@@ -36,6 +36,7 @@ from qchat.tui.markdown.formulas.tree import Node
         ("BaSO4 v + H2 ^ + A(v)", "BaSO₄ ↓ + H₂ ↑ + A↓"),
         ("CH2=CH2 + HC#CH + H-OH", "CH₂=CH₂ + HC≡CH + H−OH"),
         ("A <=> B", "A ⇌ B"),
+        ("A <=>> B <<=>[x] C", "A ⥂ B ─(x)⥄ C"),
         (r"A ->[H2O][\Delta] B", "A ─(H₂O; Δ)→ B"),
         (
             r"A ->[H2SO4, \Delta] B ->[\text{heat}] C",

@@ -7,7 +7,7 @@ from .symbols import command_symbol
 from .tree import Kind
 
 _ARROWS: Final = {
-    "<=>>": r"\xrightleftharpoons", "<<=>": r"\xrightleftharpoons", "<=>": r"\xrightleftharpoons",
+    "<=>>": r"\xrightequilibrium", "<<=>": r"\xleftequilibrium", "<=>": r"\xrightleftharpoons",
     "<-->": r"\xleftrightarrow", "<->": r"\xleftrightarrow", "->": r"\xrightarrow",
     "<-": r"\xleftarrow", "==": r"\xlongequal", "=": r"\xlongequal",
 }  # fmt: skip

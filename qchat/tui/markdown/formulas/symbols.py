@@ -91,7 +91,7 @@ X_ARROWS: Final = {
     "xLeftarrow": "⇐", "xLeftrightarrow": "⇔", "xhookrightarrow": "↪", "xhookleftarrow": "↩",
     "xtwoheadrightarrow": "↠", "xtwoheadleftarrow": "↞", "xmapsto": "↦", "xlongequal": "=",
     "xtofrom": "⇄", "xrightleftarrows": "⇄", "xrightleftharpoons": "⇌", "xleftrightharpoons": "⇋",
-    "xrightequilibrium": "⇌", "xleftequilibrium": "⇋", "xrightharpoonup": "⇀",
+    "xrightequilibrium": "⥂", "xleftequilibrium": "⥄", "xrightharpoonup": "⇀",
     "xrightharpoondown": "⇁", "xleftharpoonup": "↼", "xleftharpoondown": "↽",
 }  # fmt: skip
 
