@@ -53,10 +53,17 @@ def display_source(text: str) -> str:
     for opening, closing in (("$$", "$$"), ("\\[", "\\]")):
         end = text.rfind(closing)
         if text.startswith(opening) and end >= len(opening):
-            after = text[end + len(closing) :].strip()
+            mark, number = _split_number(text[end + len(closing) :].strip())
             source = stripped(text[len(opening) : end])
-            return f"{source}\\text{{{after}}}" if after else source
+            source += f"\\text{{{mark}}}" if mark else ""
+            return source + (f"\\qquad\\text{{{number}}}" if number else "")
     return text
+
+
+def _split_number(after: str) -> tuple[str, str]:
+    """Return the punctuation after a formula, and its number: beside it, it would be a factor."""
+    at = next((at for at, character in enumerate(after) if character in "(（"), len(after))
+    return after[:at].rstrip(), after[at:]
 
 
 def _is_formula(src: str, start: int, source: str, delimiter: str) -> bool:
