@@ -151,7 +151,7 @@ def _is_part_of_text(text: str) -> bool:
     """Whether a text begins or ends as no formula does, but what stands between two variables."""
     if _starts_amid_text(text) or _ends_amid_text(text):
         return True
-    if text.endswith("|") and text.count("|") % 2 and not text.endswith("\\|"):
+    if text.endswith("|") and text.count("|") % 2 and "\\" not in text:
         return True
     if not _ends_in_comma(text) or _has_relation(text):
         return False
