@@ -232,3 +232,18 @@ def test_a_stream_of_dollar_signs_is_drawn_as_the_whole() -> None:
 )
 def test_formulas_in_text(text: str, drawn: str) -> None:
     assert plain_lines(text, 80) == [drawn]
+
+
+@pytest.mark.parametrize(
+    ("row", "drawn"),
+    [
+        ("| $|0\\rangle$ | $|\\alpha|^2$ |", "|0⟩ │ |α|²"),
+        ("| $P(A|B)$ | \\(|x|\\) |", "P(A|B) │ |x|"),
+        ("| $5|$6 |", "$5 │ $6"),
+        ("| $5|$6|$7 |", "$5 │ $6 | $7"),
+    ],
+)
+def test_pipes_of_formulas_part_no_cells(row: str, drawn: str) -> None:
+    lines = plain_lines(f"| $|y|$ | b |\n|---|---|\n{row}", 60)
+    assert lines[0].split() == ["|y|", "│", "b"]
+    assert lines[2].split() == drawn.split()

@@ -54,8 +54,7 @@ def lazy_line(rest: str) -> str:
 
 def begins_table(head: str, rest: str) -> bool:
     """Return whether a line and the one after it are the head and the delimiter of a table."""
-    return (
-        "|" in head
-        and bool(match_table_delimiter(rest))
-        and len(split_cells(head)) == len(split_cells(rest))
-    )
+    if "|" not in head or not match_table_delimiter(rest):
+        return False
+    count = len(split_cells(rest))
+    return len(split_cells(head, count)) == count

@@ -39,6 +39,19 @@ def formula_rule(state: "StateInline", silent: bool) -> bool:
     return True
 
 
+def formula_end(src: str, start: int) -> int:
+    """Return where a formula within a line that begins at a position ends; 0 where none does."""
+    delimiter = src[start : start + 2]
+    if delimiter not in ("\\(", "$$"):
+        delimiter = src[start : start + 1]
+        if delimiter != "$":
+            return 0
+    begin = start + len(delimiter)
+    end = _closing_position(src, begin, CLOSING[delimiter], begin + MAX_CHARS)
+    is_formula = end >= 0 and _is_formula(src, start, src[begin:end], delimiter)
+    return end + len(CLOSING[delimiter]) if is_formula else 0
+
+
 def is_bracketed_label(source: str) -> bool:
     r"""Whether what stands in ``\[…\]`` is text in escaped brackets, such as ``\[1\]``."""
     return bool(_is_label(source))

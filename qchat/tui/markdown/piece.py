@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
+from .math_rules import formula_end
+
 CODE_INDENT: Final = 4
 """Columns of indentation from which text is code."""
 
@@ -99,17 +101,29 @@ def dedent(raw: str, margin: int) -> str:
     return " " * (column - margin) + raw[position:]
 
 
-def split_cells(row: str) -> list[str]:
-    """Split a table row into cells; a pipe after a backslash or in a code span is text."""
-    return list(_iter_cells(row.strip()))
+def split_cells(row: str, count: int = 0) -> list[str]:
+    r"""Split a table row into cells; a pipe after a backslash or in a code span is text.
+
+    Where that gives more cells than `count`, and formulas with pipes in them (``$|x|$``) are why,
+    a formula is taken whole.
+    """
+    row = row.strip()
+    cells = list(_iter_cells(row, whole_formulas=False))
+    if count and len(cells) > count and ("$" in row or "\\(" in row):
+        whole = list(_iter_cells(row, whole_formulas=True))
+        return whole if len(whole) <= count else cells
+    return cells
 
 
-def _iter_cells(row: str) -> Iterator[str]:
+def _iter_cells(row: str, *, whole_formulas: bool) -> Iterator[str]:
     row = row.removeprefix("|")
     start = position = 0
     in_code_span = False
     while position < len(row):
         character = row[position]
+        if whole_formulas and not in_code_span and (end := formula_end(row, position)):
+            position = end
+            continue
         if character == "\\":
             position += 2
             continue
