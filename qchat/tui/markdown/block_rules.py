@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from .piece import PieceKind, split_cells
+from .piece import PieceKind
+from .table_cells import split_cells
 
 PIECE_CHARS: Final = 8_000
 """Longest paragraph or line, in characters, that stays in one piece."""

@@ -1,11 +1,8 @@
-"""A piece of a message, and helpers for indentation and table cells."""
+"""A piece of a message, and helpers for indentation."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
-
-from .math_rules import formula_end
 
 CODE_INDENT: Final = 4
 """Columns of indentation from which text is code."""
@@ -99,39 +96,3 @@ def dedent(raw: str, margin: int) -> str:
         column += 4 - column % 4 if raw[position] == "\t" else 1
         position += 1
     return " " * (column - margin) + raw[position:]
-
-
-def split_cells(row: str, count: int = 0) -> list[str]:
-    r"""Split a table row into cells; a pipe after a backslash or in a code span is text.
-
-    Where that gives more cells than `count`, and formulas with pipes in them (``$|x|$``) are why,
-    a formula is taken whole.
-    """
-    row = row.strip()
-    cells = list(_iter_cells(row, whole_formulas=False))
-    if count and len(cells) > count and ("$" in row or "\\(" in row):
-        whole = list(_iter_cells(row, whole_formulas=True))
-        return whole if len(whole) <= count else cells
-    return cells
-
-
-def _iter_cells(row: str, *, whole_formulas: bool) -> Iterator[str]:
-    row = row.removeprefix("|")
-    start = position = 0
-    in_code_span = False
-    while position < len(row):
-        character = row[position]
-        if whole_formulas and not in_code_span and (end := formula_end(row, position)):
-            position = end
-            continue
-        if character == "\\":
-            position += 2
-            continue
-        if character == "`":
-            in_code_span = not in_code_span and row.find("`", position + 1) >= 0
-        elif character == "|" and not in_code_span:
-            yield row[start:position].strip().replace("\\|", "|")
-            start = position + 1
-        position += 1
-    if row[start:].strip():
-        yield row[start:].strip().replace("\\|", "|")

@@ -17,10 +17,11 @@ from .inline import inline_spans, link_spans, make_parser
 from .line import Line, Span, make_line, with_lead
 from .math_rules import display_source
 from .palette import Palette
-from .piece import Piece, PieceKind, split_cells
+from .piece import Piece, PieceKind
 from .references import References, normalized
 from .splitter import split_text
 from .table import column_widths, grid_lines, needs_wrapping, record_lines
+from .table_cells import split_cells
 from .wrap import wrap
 
 if TYPE_CHECKING:
