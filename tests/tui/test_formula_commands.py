@@ -70,6 +70,8 @@ def test_chemistry_is_drawn_as_mhchem_does(source: str, text: str) -> None:
         (r"x\tag*{1}", "x    1"),
         (r"\prescript{14}{2}{C}", "₂¹⁴C"),
         (r"\pi*r^2", "π*r²"),
+        (r"L = {\cal L} + {\bf F}^2 a_{\tt x}", "L = ℒ + 𝐅² a_𝚡"),
+        (r"a\bf b\rm c + {d\sf e \over f}", "a𝐛c + (d𝖾)/f"),
         (r"\operatorname*{argmax}_x f", "argmaxₓ f"),
         (r"\begin{alignedat}[t]{2} a &= b \end{alignedat}", "a = b"),
         (r"\begin{multlined}[b] a \\ b \end{multlined}", "a  b"),

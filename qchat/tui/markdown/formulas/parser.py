@@ -7,7 +7,7 @@ from .bars import BARS
 from .environments import ROW_ENDS, lines_of, parse_environment
 from .lexer import FormulaError, Lexer
 from .macros import expand
-from .styles import plain_text, restyle
+from .styles import FONTS, in_font, plain_text, restyle
 from .text_mode import parse_text
 from .tree import (
     EMPTY,
@@ -50,19 +50,26 @@ class Parser:
             raise FormulaError("nested too deeply")
         items: list[Node] = []
         lines: list[Node] = []
+        font, start = "", 0  # the font of the items from this one on
         while (token := self.lexer.next()) != closing:
             if not token:
                 raise FormulaError(f"{closing} is missing")
             if token in ROW_ENDS:
                 self.lexer.end_row()
-                lines.append(row(items))
-                items = []
+                lines.append(row(in_font(items, start, font)))
+                items, start = [], 0
+            elif token[0] == "\\" and token[1:] in FONTS:
+                items = in_font(items, start, font)
+                font, start = token[1:], len(items)
+                self.lexer.skip_space()
             elif token[0] == "\\" and token[1:] in names.INFIX:
-                items = [self._infix(token[1:], row(items), closing)]
+                before = row(in_font(items, start, font))
+                items, font = [self._infix(token[1:], before, closing)], ""
                 break
             else:
                 self._add(token, items)
         self._depth -= 1
+        items = in_font(items, start, font)
         if not lines:
             return row(items)
         return lines_of([*lines, row(items)])
