@@ -10,7 +10,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from .accents import accented
+from .accents import accented, blank_after
 from .adjacency import (
     APART,
     atoms_of,
@@ -139,7 +139,8 @@ class Drawer:
         if isinstance(node, Root):
             return self._root(node, closed=closed)
         if isinstance(node, Accent):
-            return accented(self.draw(node.body), node.mark)
+            blank = text_box(" " * blank_after(node.body, node.mark))
+            return accented(beside([self.draw(node.body), blank]), node.mark)
         if isinstance(node, Brace):
             return self._brace(node)
         if isinstance(node, Stack):

@@ -12,7 +12,7 @@ from .tree import EMPTY, Accent, Node, Phantom, Space, Text, row
 _FONTS: Final = frozenset(
     """
     text textrm textit textbf texttt textsf textsc textup textmd textnormal emph mbox hbox
-    underline mathrm textsuperscript textsubscript
+    mathrm textsuperscript textsubscript
     """.split()  # noqa: SIM905
 )
 _DROPPED: Final = frozenset(
@@ -48,7 +48,7 @@ def _words(source: str, parse_math: Callable[[str], Node]) -> Node:
             text += " " if token.isspace() or token == "~" else token
             continue
         name = token[1:]
-        if name in ("phantom", "hphantom", "sout", "st", "cancel"):
+        if name in ("phantom", "hphantom", "sout", "st", "cancel", "underline", "uline"):
             inner = parse_text(lexer.raw_group(), parse_math)
             mark = symbols.ACCENTS.get(name)
             node: Node = Phantom(inner) if mark is None else Accent(inner, mark)
