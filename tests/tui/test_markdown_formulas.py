@@ -224,6 +224,8 @@ def test_a_stream_of_dollar_signs_is_drawn_as_the_whole() -> None:
         ("$S_圆=\\pi$，$面积=长\\times 宽$", "S_圆 = π，面积 = 长 × 宽"),
         ("$\\$5$ 与 $x$", "$5 与 x"),
         ("$-$ 号与 $+$ 号", "− 号与 + 号"),
+        ("$\\frac{1}{2} $元，$ \\sqrt {2}$ 与 $x\\ $", "1/2元，√2 与 x"),
+        ("$\\alpha 是 $x 元, $\\alpha and the $x", "$\\alpha 是 $x 元, $\\alpha and the $x"),
         ("$\\langle\\psi|$ 与 $|\\psi\\rangle$", "⟨ψ| 与 |ψ⟩"),
         ("\\(1\\) 注，见 \\(2\\)", "(1) 注，见 (2)"),
         ("\\(注\\) \\(see below\\) \\(optional\\)", "(注) (see below) (optional)"),
