@@ -70,6 +70,8 @@ def test_chemistry_is_drawn_as_mhchem_does(source: str, text: str) -> None:
         (r"x\tag*{1}", "x    1"),
         (r"\prescript{14}{2}{C}", "₂¹⁴C"),
         (r"\pi*r^2", "π*r²"),
+        (r"x \hfill (1)", "x    (1)"),
+        (r"\begin{pmatrix} \hfill 1 & 2 \hfil \end{pmatrix}", "(1, 2)"),
         (r"x=\underline{\qquad}+\underline{~~}", "x = ____+__"),
         (r"x=\underline{\quad 2\quad}\text{a\underline{\quad}}", "x = __2\u0332__a__"),
         (r"L = {\cal L} + {\bf F}^2 a_{\tt x}", "L = ℒ + 𝐅² a_𝚡"),

@@ -42,6 +42,7 @@ _WITH_COLUMNS: Final = frozenset(["array", "darray", "subarray", "tabular"])
 _WITH_COUNT: Final = frozenset(["alignat", "alignedat"])
 _RULES: Final = frozenset(["\\hline", "\\hdashline", "\\toprule", "\\midrule", "\\bottomrule"])
 ROW_ENDS: Final = frozenset(["\\\\", "\\cr", "\\newline", "\\tabularnewline"])
+_FILLS: Final = frozenset(["\\hfill", "\\hfil"])
 _PARTIAL_RULES: Final = frozenset(["\\cline", "\\cmidrule", "\\hhline", "\\addlinespace"])
 _repeated: Final = re.compile(r"\*\{(\d+)\}\{([^{}]*)\}").sub
 _between: Final = re.compile(r"[@!<>]\{[^{}]*\}").sub
@@ -156,6 +157,8 @@ def _rows(tokens: list[str], parse: Parse) -> tuple[tuple[tuple[Node, ...], ...]
         depth += token == "{" or token.startswith("\\begin{") or token == "\\left"
         if depth == 0 and token in _RULES and not "".join(cell).strip() and not cells:
             rules.add(len(rows))
+        elif token in _FILLS and not "".join(cell).strip():
+            continue  # it only moves the cell to the right
         elif depth == 0 and token in _PARTIAL_RULES:
             position = _after_rule(tokens, position)
             continue
