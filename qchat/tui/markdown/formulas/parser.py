@@ -8,7 +8,7 @@ from .environments import ROW_ENDS, lines_of, parse_environment
 from .lexer import FormulaError, Lexer
 from .macros import expand
 from .styles import FONTS, in_font, plain_text, restyle
-from .text_mode import parse_text
+from .text_mode import TEXT_SCRIPTS, parse_text
 from .tree import (
     EMPTY,
     Accent,
@@ -105,6 +105,8 @@ class Parser:
     def _add(self, token: str, items: list[Node]) -> None:
         if token in "^_":
             self._script(token, items)
+        elif token[1:] in TEXT_SCRIPTS:
+            self._script(TEXT_SCRIPTS[token[1:]], items, self._text())
         elif token == "'":
             self._prime(items)
         elif token.isdigit():
@@ -143,10 +145,10 @@ class Parser:
             else:
                 return Symbol(digits, Kind.NUMBER)
 
-    def _script(self, token: str, items: list[Node]) -> None:
+    def _script(self, token: str, items: list[Node], script: Node | None = None) -> None:
         while items and items[-1] == Space():
             items.pop()
-        script = self.argument()
+        script = self.argument() if script is None else script
         base: Node = items.pop() if items and not isinstance(items[-1], Space) else EMPTY
         sub, sup = (script, None) if token == "_" else (None, script)
         if token == "^" and script == Symbol("∘", Kind.BINARY):
