@@ -112,6 +112,27 @@ def test_units_have_powers() -> None:
     assert to_line(r"\pu{1.2e3 kJ mol-1}") == "1.2 × 10³ kJ mol⁻¹"
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (r"\SI{9.8}{\meter\per\second\squared}", "9.8 m s⁻²"),
+        (r"\SI[mode=text]{5e-3}{\kilo\gram\per\cubic\metre}", "5 × 10⁻³ kg m⁻³"),
+        (r"\si{\micro\second}, \unit{m/s^2}, \si{\per\s}", "μs, m/s², s⁻¹"),
+        (r"\num{1.23e-4} + \num{-5} + \num{e6}", "1.23 × 10⁻⁴ + −5 + 10⁶"),
+        (r"\num{1.2 +- 0.1}", "1.2 ± 0.1"),
+        (r"\ang{30} + \ang{1;2;3} + \SI{45}{\degree}", "30° + 1°2′3″ + 45°"),
+        (r"\qty{25}{\celsius} = \qty{50}{\percent}", "25 °C = 50 %"),
+        (r"\SIrange{1}{2}{\meter}", "1–2 m"),
+        (r"\SI{3}{\meter\tothe{4}} = \SI{4}{\ohm}", "3 m⁴ = 4 Ω"),
+        (r"\SI{25}{^\circ C} = \SI{5}{\mu m}", "25 °C = 5 μm"),
+        (r"\SI{1}{\foo-\meter}", r"\SI{1}{\foo-\meter}"),
+        (r"\si{\foo}", r"\si{\foo}"),
+    ],
+)
+def test_numbers_and_units_are_drawn_as_siunitx_does(source: str, text: str) -> None:
+    assert to_line(source) == text
+
+
 _OF_ONE = sorted(
     names.TEXTS | names.UPRIGHT | names.PLAIN | symbols.ACCENTS.keys() | symbols.ALPHABETS.keys()
     | names.BRACES.keys() | {"boxed", "phantom"}

@@ -26,6 +26,7 @@ from .tree import (
     Text,
     row,
 )
+from .units import UNITS
 
 
 def expand(reader: Reader, name: str) -> Node | None:
@@ -161,6 +162,7 @@ def _overunderset(reader: Reader) -> Node:
 
 _MACROS: Final[Mapping[str, Macro]] = {
     **PHYSICS,
+    **UNITS,
     **dict.fromkeys(("set", "Set"), _set),
     "ceil": fenced("⌈", "⌉"),
     "floor": fenced("⌊", "⌋"),
