@@ -44,6 +44,8 @@ def _space(reader: Reader) -> Node:
 
 def _not(reader: Reader) -> Node:
     body = reader.argument()
+    while body == EMPTY or isinstance(body, Space):  # \not\!p
+        body = reader.argument()
     items = body.items if isinstance(body, Row) else (body,)
     first = items[0] if items else EMPTY
     if not isinstance(first, Symbol | Text):
