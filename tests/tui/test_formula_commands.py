@@ -70,6 +70,7 @@ def test_chemistry_is_drawn_as_mhchem_does(source: str, text: str) -> None:
         (r"x\tag*{1}", "x    1"),
         (r"\prescript{14}{2}{C}", "₂¹⁴C"),
         (r"\pi*r^2", "π*r²"),
+        (r"\eqref{eq:energy_1} + \ref{a^b-1}", "(eq:energy_1) + a^b-1"),
         (r"\not\!p \not \! = q", "p\u0338 ≠ q"),
         (r"\text{a Fe\textsuperscript{3+} b}", "a Fe³⁺ b"),
         (r"\text{CO\textsubscript{3}\textsuperscript{2-}, x}", "CO₃²⁻, x"),

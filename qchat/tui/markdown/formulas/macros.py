@@ -157,6 +157,15 @@ def _wrapped(before: str, after: str) -> Macro:
     return lambda reader: row([Text(before), reader.argument(), Text(after)])
 
 
+def _named(before: str, after: str) -> Macro:
+    """Return a macro whose argument is a name: an underscore in it lowers nothing."""
+
+    def macro(reader: Reader) -> Node:
+        return Text(before + " ".join(reader.lexer.raw_group().split()) + after)
+
+    return macro
+
+
 def _overunderset(reader: Reader) -> Node:
     above, below, base = reader.argument(), reader.argument(), reader.argument()
     return Stack(base, above, below)
@@ -193,9 +202,8 @@ _MACROS: Final[Mapping[str, Macro]] = {
     "phase": _wrapped("∠", ""),
     "angl": _wrapped("", "⌝"),
     "angln": lambda _reader: Text("n⌝"),
-    "eqref": _wrapped("(", ")"),
-    "ref": _wrapped("", ""),
-    "url": _wrapped("", ""),
+    "eqref": _named("(", ")"),
+    **dict.fromkeys(("ref", "autoref", "pageref", "cref", "Cref", "cite", "url"), _named("", "")),
     "fbox": lambda reader: Boxed(reader.argument()),
     **dict.fromkeys(("C", "CC", "Complex", "cnums"), _source_macro(r"\mathbb{C}")),
     **dict.fromkeys(("R", "RR", "Reals", "reals"), _source_macro(r"\mathbb{R}")),
