@@ -26,9 +26,17 @@ from qchat.tui.markdown.formulas.tree import Node
         ("e-+H+->H", "e⁻+H⁺ → H"),
         ("Cl2.-", "Cl₂^(•−)"),
         ("^{235}_{92}U + ^0_{-1}e-", "₉₂²³⁵U + ₋₁⁰e⁻"),
+        ("^1H + ^235U + H2^18O + 2^3H", "¹H + ²³⁵U + H₂¹⁸O + 2 ³H"),
+        ("_1^2H + _1^3H -> _2^4He + _0^1n", "₁²H + ₁³H → ₂⁴He + ₀¹n"),
+        ("_{6}^{14}C -> _{7}^{14}N + _{-1}^{0}e", "₆¹⁴C → ₇¹⁴N + ₋₁⁰e"),
+        ("Fe^III + M^n+", "Feᴵᴵᴵ + Mⁿ⁺"),
+        ("NaCl_{(s)} -> Na+_{(s)} + Cl-_{(s)}", "NaCl₍ₛ₎ → Na₍ₛ₎⁺ + Cl₍ₛ₎⁻"),
+        ("Na+/K+, H+; OH- + Ag|Ag+|Cl-", "Na⁺/K⁺, H⁺; OH⁻ + Ag|Ag⁺|Cl⁻"),
+        ("Ca(OH)2v + A -> CO2^ + H2O^", "Ca(OH)₂v + A → CO₂↑ + H₂O↑"),
         ("BaSO4 v + H2 ^ + A(v)", "BaSO₄ ↓ + H₂ ↑ + A↓"),
         ("CH2=CH2 + HC#CH + H-OH", "CH₂=CH₂ + HC≡CH + H−OH"),
         ("A <=> B", "A ⇌ B"),
+        ("A <=>> B <<=>[x] C", "A ⥂ B ─(x)⥄ C"),
         (r"A ->[H2O][\Delta] B", "A ─(H₂O; Δ)→ B"),
         (
             r"A ->[H2SO4, \Delta] B ->[\text{heat}] C",
@@ -62,6 +70,17 @@ def test_chemistry_is_drawn_as_mhchem_does(source: str, text: str) -> None:
         (r"x\tag*{1}", "x    1"),
         (r"\prescript{14}{2}{C}", "₂¹⁴C"),
         (r"\pi*r^2", "π*r²"),
+        (r"\eqref{eq:energy_1} + \ref{a^b-1}", "(eq:energy_1) + a^b-1"),
+        (r"\not\!p \not \! = q", "p\u0338 ≠ q"),
+        (r"\text{a Fe\textsuperscript{3+} b}", "a Fe³⁺ b"),
+        (r"\text{CO\textsubscript{3}\textsuperscript{2-}, x}", "CO₃²⁻, x"),
+        (r"\text{\textsuperscript{14}C}x\textsuperscript{2}", "¹⁴Cx²"),
+        (r"x \hfill (1)", "x    (1)"),
+        (r"\begin{pmatrix} \hfill 1 & 2 \hfil \end{pmatrix}", "(1, 2)"),
+        (r"x=\underline{\qquad}+\underline{~~}", "x = ____+__"),
+        (r"x=\underline{\quad 2\quad}\text{a\underline{\quad}}", "x = __2\u0332__a__"),
+        (r"L = {\cal L} + {\bf F}^2 a_{\tt x}", "L = ℒ + 𝐅² a_𝚡"),
+        (r"a\bf b\rm c + {d\sf e \over f}", "a𝐛c + (d𝖾)/f"),
         (r"\operatorname*{argmax}_x f", "argmaxₓ f"),
         (r"\begin{alignedat}[t]{2} a &= b \end{alignedat}", "a = b"),
         (r"\begin{multlined}[b] a \\ b \end{multlined}", "a  b"),
@@ -93,6 +112,27 @@ def test_all_arguments_belong_to_their_command(source: str, text: str) -> None:
 
 def test_units_have_powers() -> None:
     assert to_line(r"\pu{1.2e3 kJ mol-1}") == "1.2 × 10³ kJ mol⁻¹"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (r"\SI{9.8}{\meter\per\second\squared}", "9.8 m s⁻²"),
+        (r"\SI[mode=text]{5e-3}{\kilo\gram\per\cubic\metre}", "5 × 10⁻³ kg m⁻³"),
+        (r"\si{\micro\second}, \unit{m/s^2}, \si{\per\s}", "μs, m/s², s⁻¹"),
+        (r"\num{1.23e-4} + \num{-5} + \num{e6}", "1.23 × 10⁻⁴ + −5 + 10⁶"),
+        (r"\num{1.2 +- 0.1}", "1.2 ± 0.1"),
+        (r"\ang{30} + \ang{1;2;3} + \SI{45}{\degree}", "30° + 1°2′3″ + 45°"),
+        (r"\qty{25}{\celsius} = \qty{50}{\percent}", "25 °C = 50 %"),
+        (r"\SIrange{1}{2}{\meter}", "1–2 m"),
+        (r"\SI{3}{\meter\tothe{4}} = \SI{4}{\ohm}", "3 m⁴ = 4 Ω"),
+        (r"\SI{25}{^\circ C} = \SI{5}{\mu m}", "25 °C = 5 μm"),
+        (r"\SI{1}{\foo-\meter}", r"\SI{1}{\foo-\meter}"),
+        (r"\si{\foo}", r"\si{\foo}"),
+    ],
+)
+def test_numbers_and_units_are_drawn_as_siunitx_does(source: str, text: str) -> None:
+    assert to_line(source) == text
 
 
 _OF_ONE = sorted(

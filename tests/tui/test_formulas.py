@@ -269,6 +269,15 @@ a = b
 """,
         ),
         (
+            r"\begin{aligned} \min \quad & f(x) \\ \text{s.t.} \quad & \sin & x \\ & h = & 0"
+            r"\end{aligned}",
+            """
+ min  f(x)
+s.t.  sin    x
+      h =    0
+""",
+        ),
+        (
             r"\left[\begin{array}{*{2}{r}|c} 1 & \frac{1}{2} & 3 \\ \hline 10 & 5 & 6 \end{array}"
             r"\right]",
             """

@@ -174,6 +174,12 @@ def test_links_open_in_the_terminal_when_they_are_plain_urls() -> None:
         ("  <!-- note -->\n\na", "a"),
         ("<!-- not closed\na", "<!-- not closed|a"),
         ("`<!-- code -->`", "<!-- code -->"),
+        ("a<b and c>d, if x<i or j>k", "a<b and c>d, if x<i or j>k"),
+        ("Stack<U>、Map<S> 与 <b>Box<I></b>", "Stack<U>、Map<S> 与 Box<I>"),
+        ("<b>a <i>b</b> c</i> </s>", "a <i>b c</i> </s>"),
+        ("<b><a href='x'>a</b> b", "a (x) b"),
+        ("2<sup>$10$</sup> 10<sup>`-3`</sup> 2<sup>2<sup>3</sup></sup>", "2¹⁰ 10⁻³ 2^(2³)"),
+        ("x<sup>a *q*</sup> y<sup>[1](http://x.y)</sup>", "x^(a q) y¹ (http://x.y)"),
         ("a <x y='z'> b", "a <x y='z'> b"),
     ],
 )

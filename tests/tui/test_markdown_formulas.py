@@ -17,7 +17,8 @@ _DRAWN_AFTER = ["", "• item one", "", "  sh", "  echo hi"]
         ("\\[note: see below", ["[note: see below"]),
         ("$$\nE = mc^2\n$$，其中", ["    E = mc²", "", "，其中"]),
         ("$$\nE = mc^2\n$$.", ["    E = mc²."]),
-        ("$$\nE = mc^2\n$$ (1)", ["    E = mc²(1)"]),
+        ("$$\nE = mc^2\n$$ (1)", ["    E = mc²    (1)"]),
+        ("$$a = b,$$（2）", ["    a = b,    （2）"]),
         ("\\[\nE = mc^2\n\\].", ["    E = mc²."]),
         ("$$E = mc^2$$，其中", ["E = mc²，其中"]),
         ("$$\nE = mc^2", ["$$", "E = mc^2"]),
@@ -223,6 +224,9 @@ def test_a_stream_of_dollar_signs_is_drawn_as_the_whole() -> None:
         ("$S_圆=\\pi$，$面积=长\\times 宽$", "S_圆 = π，面积 = 长 × 宽"),
         ("$\\$5$ 与 $x$", "$5 与 x"),
         ("$-$ 号与 $+$ 号", "− 号与 + 号"),
+        ("$\\frac{1}{2} $元，$ \\sqrt {2}$ 与 $x\\ $", "1/2元，√2 与 x"),
+        ("$\\alpha 是 $x 元, $\\alpha and the $x", "$\\alpha 是 $x 元, $\\alpha and the $x"),
+        ("$\\langle\\psi|$ 与 $|\\psi\\rangle$", "⟨ψ| 与 |ψ⟩"),
         ("\\(1\\) 注，见 \\(2\\)", "(1) 注，见 (2)"),
         ("\\(注\\) \\(see below\\) \\(optional\\)", "(注) (see below) (optional)"),
         ("共 \\(5\\) 个 \\(x\\) 与 \\(\\sin x\\)", "共 5 个 x 与 sin x"),
@@ -230,3 +234,21 @@ def test_a_stream_of_dollar_signs_is_drawn_as_the_whole() -> None:
 )
 def test_formulas_in_text(text: str, drawn: str) -> None:
     assert plain_lines(text, 80) == [drawn]
+
+
+@pytest.mark.parametrize(
+    ("row", "drawn"),
+    [
+        ("| $|0\\rangle$ | $|\\alpha|^2$ |", "|0⟩ │ |α|²"),
+        ("| $P(A|B)$ | \\(|x|\\) |", "P(A|B) │ |x|"),
+        ("| $5|$6 |", "$5 │ $6"),
+        (r"| $\|x\|_1 + \|y\|$ | `$a \| \|b$` |", "‖x‖₁ + ‖y‖ │ $a | |b$"),
+        (r"| $P(A\|B) = P(B\|A)$ | $\|0\rangle$ |", "P(A|B) = P(B|A) │ |0⟩"),
+        (r"| $\|0\rangle\langle 0\|$ | \(\|x\|\) |", "|0⟩⟨0| │ ‖x‖"),
+        ("| $5|$6|$7 |", "$5 │ $6 | $7"),
+    ],
+)
+def test_pipes_of_formulas_part_no_cells(row: str, drawn: str) -> None:
+    lines = plain_lines(f"| $|y|$ | b |\n|---|---|\n{row}", 60)
+    assert lines[0].split() == ["|y|", "│", "b"]
+    assert lines[2].split() == drawn.split()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qchat.tui.markdown import plain_lines
+from qchat.tui.markdown import formula, plain_lines
 
 
 @pytest.mark.parametrize("name", ["pmatrix", "bmatrix*", "vmatrix", "smallmatrix", "matrix"])
@@ -48,3 +48,16 @@ def test_a_tab_in_a_formula_is_drawn_as_spaces(text: str) -> None:
     lines = plain_lines(text, 60)
     assert lines
     assert "\t" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("$$ x = 1\\ $$", ["    x = 1"]),
+        ("\\[\nx = 1\\ \n\\]", ["    x = 1"]),
+        ("\\begin{aligned} a\\ & b \\\\ & c,\\ \\\\ \\end{aligned}", ["    a b", "      c,"]),
+    ],
+)
+def test_a_formula_or_cell_may_end_in_a_space(text: str, drawn: list[str]) -> None:
+    assert plain_lines(text, 60) == drawn
+    assert formula("x\\ ") == formula("$x\\ $") == "x"

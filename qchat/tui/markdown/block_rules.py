@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from .piece import PieceKind, split_cells
+from .piece import PieceKind
+from .table_cells import split_cells
 
 PIECE_CHARS: Final = 8_000
 """Longest paragraph or line, in characters, that stays in one piece."""
@@ -54,8 +55,7 @@ def lazy_line(rest: str) -> str:
 
 def begins_table(head: str, rest: str) -> bool:
     """Return whether a line and the one after it are the head and the delimiter of a table."""
-    return (
-        "|" in head
-        and bool(match_table_delimiter(rest))
-        and len(split_cells(head)) == len(split_cells(rest))
-    )
+    if "|" not in head or not match_table_delimiter(rest):
+        return False
+    count = len(split_cells(rest))
+    return len(split_cells(head, count)) == count

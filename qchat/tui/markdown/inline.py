@@ -11,6 +11,7 @@ from .emphasis import emphasis_rule, strikethrough_rule
 from .footnotes import footnote_rule
 from .formulas import to_line
 from .formulas.symbols import SUBSCRIPTS, SUPERSCRIPTS
+from .html_tags import Tag, is_comment, read_tag, tags_in_pairs
 from .line import Span
 from .math_rules import CLOSING, formula_rule
 from .palette import Palette
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 
-_match_tag = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)(?:\s[^<>]*)?/?>$", re.DOTALL).match
-_is_comment = re.compile(r"<!--(?!-?>)(?:(?!--).)*-->$", re.DOTALL).match  # in HTML 4, as in GFM
-_find_href = re.compile(
-    r"""\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'=<>`]+))""", re.IGNORECASE
-).search
-_STYLED_TAGS = frozenset(
-    "b strong i em mark ins s del strike u kbd code samp sub sup".split()  # noqa: SIM905
-)
 _match_url = re.compile(r"(?:https?|mailto|ftp):[\x21-\x7e]+$").match
 
 
@@ -48,8 +41,9 @@ def make_parser() -> "MarkdownIt":
 def inline_spans(tokens: Sequence["Token"], palette: Palette, base: Style) -> list[Span]:
     """Return the spans of the children of an inline token."""
     builder = _SpanBuilder(palette, base)
-    for token in tokens:
-        builder.add_token(token)
+    paired = tags_in_pairs(tokens)
+    for index, token in enumerate(tokens):
+        builder.add_token(token, is_paired=index in paired)
     builder.finish()
     return builder.spans
 
@@ -78,16 +72,17 @@ class _SpanBuilder:
         self._palette = palette
         self._styles = [base]
         self._links: list[tuple[str, int]] = []
-        self._tags: list[str] = []  # open HTML tags with a style
-        self._anchors: list[tuple[str, int]] = []  # the URL of each open <a>, and its first span
+        self._tags: list[tuple[str, int]] = []  # open HTML tags, and the first span of each
+        self._urls: set[int] = set()  # the spans that say where a link leads
+        self._anchors: list[str] = []  # the URL of each open <a>
 
-    def add_token(self, token: "Token") -> None:
-        """Add the spans of one token."""
+    def add_token(self, token: "Token", *, is_paired: bool = False) -> None:
+        """Add the spans of one token; `is_paired` says that a tag has its counterpart."""
         palette, style, kind = self._palette, self._styles[-1], token.type
         if kind == "text":
-            self._add(self._shifted(token.content), style)
+            self._add(token.content, style)
         elif kind == "html_inline":
-            self._add_html(token.content, style)
+            self._add_html(token.content, style, is_paired)
         elif kind == "code_inline":
             self._add(token.content, style + palette.code)
         elif kind == "formula":
@@ -119,54 +114,46 @@ class _SpanBuilder:
         self._add(written, self._palette.text + self._palette.link + _hyperlink(url))
 
     def finish(self) -> None:
-        """Add the URLs of links in HTML that are not closed: the text is complete."""
-        while self._anchors:
-            self._add_url(*self._anchors.pop())
+        """End the tags that are not closed: the text is complete."""
+        while self._tags:
+            self._end_tag()
+        self.spans = [span for span in self.spans if span[0]]
 
-    def _add_html(self, tag: str, style: Style) -> None:
-        """Add a tag: some have a meaning in plain text, all others are shown as their source."""
-        if _is_comment(tag):
+    def _add_html(self, source: str, style: Style, is_paired: bool) -> None:
+        """Add a tag: some have a meaning in plain text, all others are shown as their source, and
+        so are those without their counterpart."""
+        if is_comment(source):
             return
-        match = _match_tag(tag)
-        name = match[2].lower() if match else ""
-        closes = match is not None and bool(match[1])
-        if name == "br":
+        tag = read_tag(source)
+        if tag is not None and tag.name == "br":
             self._add_lines("\n", style)
-        elif name == "a" and (closes or _find_href(tag)):
-            self._add_anchor(tag, style, closes)
-        elif name in _STYLED_TAGS:
-            if closes:
-                self._close_tag(name)
-            else:
-                self._open_tag(name, self._tag_style(name))
+        elif tag is None or not (is_paired or tag.url):
+            self._add_lines(source, style)
+        elif tag.closes:
+            while self._end_tag() != tag.name:
+                pass
         else:
-            self._add_lines(tag, style)
+            self._open_tag(tag)
 
-    def _add_anchor(self, tag: str, style: Style, closes: bool) -> None:
-        """Begin or end a link in HTML."""
-        from html import unescape
-
-        href = _find_href(tag)
-        if href is not None and not closes:
-            url = unescape(href[1] or href[2] or href[3] or "")
-            self._anchors.append((url, len(self.spans)))
-            self._open_tag("a", self._palette.link + _hyperlink(url))
-        elif self._close_tag("a"):
-            self._add_url(*self._anchors.pop())
+    def _open_tag(self, tag: Tag) -> None:
+        self._tags.append((tag.name, len(self.spans)))
+        if tag.name == "a":
+            self._anchors.append(tag.url)
+            style = self._palette.link + _hyperlink(tag.url)
         else:
-            self._add_lines(tag, style)
-
-    def _open_tag(self, name: str, style: Style) -> None:
-        self._tags.append(name)
+            style = self._tag_style(tag.name)
+            self.spans.append(("", style))  # where what is shifted opens a parenthesis, if at all
         self._styles.append(self._styles[-1] + style)
 
-    def _close_tag(self, name: str) -> bool:
-        """End the style of a tag; False where another is open within it, or none."""
-        if not self._tags or self._tags[-1] != name:
-            return False
-        self._tags.pop()
+    def _end_tag(self) -> str:
+        """End the last open tag and return its name."""
+        name, start = self._tags.pop()
         self._styles.pop()
-        return True
+        if name == "a":
+            self._add_url(self._anchors.pop(), start)
+        elif name in ("sub", "sup"):
+            self._shift(name, start)
+        return name
 
     def _tag_style(self, name: str) -> Style:
         palette = self._palette
@@ -183,15 +170,19 @@ class _SpanBuilder:
         styles = {"em_open": palette.emphasis, "s_open": palette.strikethrough}
         return styles.get(kind, palette.strong)
 
-    def _shifted(self, text: str) -> str:
-        """Return text within <sub> or <sup> in small characters, where each has one."""
-        name = self._tags[-1] if self._tags else ""
-        table = {"sub": SUBSCRIPTS, "sup": SUPERSCRIPTS}.get(name)
-        if table is None:
-            return text
-        if all(character in table for character in text):
-            return "".join(table[character] for character in text)
-        return f"_({text})" if name == "sub" else f"^({text})"
+    def _shift(self, name: str, start: int) -> None:
+        """Put what stands in <sub> or <sup> in small characters, or in parentheses where one has
+        none, and where it is shifted within."""
+        table = SUBSCRIPTS if name == "sub" else SUPERSCRIPTS
+        spans = range(start, len(self.spans))
+        if any(c not in table for n in spans if n not in self._urls for c in self.spans[n][0]):
+            self.spans[start] = ("_(" if name == "sub" else "^(", self._styles[-1])
+            self.spans.append((")", self._styles[-1]))
+            return
+        for number in spans:
+            text, style = self.spans[number]
+            if number not in self._urls:
+                self.spans[number] = ("".join(table[character] for character in text), style)
 
     def _add(self, text: str, style: Style) -> None:
         """Add text of one line; a newline in it came from an entity or a percent escape."""
@@ -214,4 +205,5 @@ class _SpanBuilder:
         label = "".join(text for text, _style in self.spans[start:])
         plain = href.removeprefix("mailto:")
         if href and label not in (href, plain, unquote(plain)):
+            self._urls.add(len(self.spans))
             self._add(f" ({href})", self._styles[-1] + self._palette.link_url)

@@ -5,6 +5,8 @@ import functools
 import re
 from typing import Final
 
+from .formulas.lexer import stripped
+
 _LETTER: Final = "\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff"
 _has_cjk: Final = re.compile(f"[{_LETTER}]").search
 _has_cjk_mark: Final = re.compile("[，。；：！？“”‘’…]").search
@@ -55,18 +57,28 @@ def is_inline_formula(source: str, before: str, after: str) -> bool:
     price begins right after its sign: a sign with a letter or a digit after it begins one of those,
     and ends no formula.
     """
-    text = source.strip()
+    text = stripped(source)
     if (before.isascii() and before.isalnum() and not _starts_script(text)) or "](" in text:
         return False
-    if source[0].isspace() != source[-1].isspace() or _begins_variable(text, after):
+    is_even = source[0].isspace() == source[-1].isspace() or source == text
+    if not (is_even or _is_surely_tex(source)) or _begins_variable(text, after):
         return False
     if _is_part_of_text(text) or _is_cjk_prose(text) or _is_price(text):
         return False
-    if source[0].isspace():  # "$ x $", as Qwen writes it
+    if is_even and source[0].isspace():  # "$ x $", as Qwen writes it
         is_money = text[0].isdigit() and bool(_has_cjk(text)) and "\\" not in text
         is_cut = (source[0] == "\n") != (source[-1] == "\n") or _is_sum_cut(text)
         return bool(_has_math(text)) and not (is_cut or is_money or is_prose(text))
     return True
+
+
+def _is_surely_tex(source: str) -> bool:
+    r"""Whether a source with a blank on one side alone is a formula: ``$\frac{1}{2} $``."""
+    text = source.strip()
+    outside = _outside_groups(text)
+    is_tex = text[0] == "\\" and text[1:2].isalpha() and "\n" not in source
+    is_whole = text.count("{") == text.count("}")
+    return is_tex and is_whole and not (_has_cjk(outside) or _has_adjacent_words(outside))
 
 
 def is_display_formula(source: str) -> bool:
@@ -151,7 +163,7 @@ def _is_part_of_text(text: str) -> bool:
     """Whether a text begins or ends as no formula does, but what stands between two variables."""
     if _starts_amid_text(text) or _ends_amid_text(text):
         return True
-    if text.endswith("|") and text.count("|") % 2 and not text.endswith("\\|"):
+    if text.endswith("|") and text.count("|") % 2 and "\\" not in text:
         return True
     if not _ends_in_comma(text) or _has_relation(text):
         return False

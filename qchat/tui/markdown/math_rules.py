@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from .formulas import MAX_CHARS
+from .formulas.lexer import stripped
 from .math_prose import is_display_formula, is_inline_formula, is_parenthesis
 
 if TYPE_CHECKING:
@@ -38,6 +39,19 @@ def formula_rule(state: "StateInline", silent: bool) -> bool:
     return True
 
 
+def formula_end(src: str, start: int) -> int:
+    """Return where a formula within a line that begins at a position ends; 0 where none does."""
+    delimiter = src[start : start + 2]
+    if delimiter not in ("\\(", "$$"):
+        delimiter = src[start : start + 1]
+        if delimiter != "$":
+            return 0
+    begin = start + len(delimiter)
+    end = _closing_position(src, begin, CLOSING[delimiter], begin + MAX_CHARS)
+    is_formula = end >= 0 and _is_formula(src, start, src[begin:end], delimiter)
+    return end + len(CLOSING[delimiter]) if is_formula else 0
+
+
 def is_bracketed_label(source: str) -> bool:
     r"""Whether what stands in ``\[…\]`` is text in escaped brackets, such as ``\[1\]``."""
     return bool(_is_label(source))
@@ -48,14 +62,21 @@ def display_source(text: str) -> str:
 
     Punctuation or a number after the closing delimiter becomes text at the formula's end.
     """
-    text = text.strip()
+    text = stripped(text)
     for opening, closing in (("$$", "$$"), ("\\[", "\\]")):
         end = text.rfind(closing)
         if text.startswith(opening) and end >= len(opening):
-            after = text[end + len(closing) :].strip()
-            source = text[len(opening) : end].strip()
-            return f"{source}\\text{{{after}}}" if after else source
+            mark, number = _split_number(text[end + len(closing) :].strip())
+            source = stripped(text[len(opening) : end])
+            source += f"\\text{{{mark}}}" if mark else ""
+            return source + (f"\\qquad\\text{{{number}}}" if number else "")
     return text
+
+
+def _split_number(after: str) -> tuple[str, str]:
+    """Return the punctuation after a formula, and its number: beside it, it would be a factor."""
+    at = next((at for at, character in enumerate(after) if character in "(（"), len(after))
+    return after[:at].rstrip(), after[at:]
 
 
 def _is_formula(src: str, start: int, source: str, delimiter: str) -> bool:

@@ -1,6 +1,5 @@
-"""A piece of a message, and helpers for indentation and table cells."""
+"""A piece of a message, and helpers for indentation."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -97,27 +96,3 @@ def dedent(raw: str, margin: int) -> str:
         column += 4 - column % 4 if raw[position] == "\t" else 1
         position += 1
     return " " * (column - margin) + raw[position:]
-
-
-def split_cells(row: str) -> list[str]:
-    """Split a table row into cells; a pipe after a backslash or in a code span is text."""
-    return list(_iter_cells(row.strip()))
-
-
-def _iter_cells(row: str) -> Iterator[str]:
-    row = row.removeprefix("|")
-    start = position = 0
-    in_code_span = False
-    while position < len(row):
-        character = row[position]
-        if character == "\\":
-            position += 2
-            continue
-        if character == "`":
-            in_code_span = not in_code_span and row.find("`", position + 1) >= 0
-        elif character == "|" and not in_code_span:
-            yield row[start:position].strip().replace("\\|", "|")
-            start = position + 1
-        position += 1
-    if row[start:].strip():
-        yield row[start:].strip().replace("\\|", "|")

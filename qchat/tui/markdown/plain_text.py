@@ -2,6 +2,7 @@
 
 from ...sanitize import clean
 from .formulas import to_line
+from .formulas.lexer import stripped
 from .palette import NO_COLOR
 from .render import Renderer
 from .splitter import Splitter
@@ -39,11 +40,11 @@ def formula(latex: str) -> str:
     more than 4,000 characters) is returned as its source, on one line and without the delimiters.
     Never raises.
     """
-    source = clean(latex).strip()
+    source = stripped(clean(latex))
     for opening, closing in _DELIMITERS:
         size = len(opening) + len(closing)
         if len(source) > size and source.startswith(opening) and source.endswith(closing):
-            source = source[len(opening) : -len(closing)].strip()
+            source = stripped(source[len(opening) : -len(closing)])
             break
     text = to_line(source)
     if text is None:

@@ -17,10 +17,11 @@ from .inline import inline_spans, link_spans, make_parser
 from .line import Line, Span, make_line, with_lead
 from .math_rules import display_source
 from .palette import Palette
-from .piece import Piece, PieceKind, split_cells
+from .piece import Piece, PieceKind
 from .references import References, normalized
 from .splitter import split_text
 from .table import column_widths, grid_lines, needs_wrapping, record_lines
+from .table_cells import split_cells
 from .wrap import wrap
 
 if TYPE_CHECKING:
@@ -199,8 +200,8 @@ class Renderer:
 
     def _table_lines(self, piece: Piece, width: int, references: References) -> Iterator[Line]:
         first = piece.head or piece
-        header = split_cells(first.lines[0])
         alignments = [_alignment(cell) for cell in split_cells(first.lines[1])]
+        header = split_cells(first.lines[0], len(alignments))
         key = id(first)
         layout = self._table_layouts.get(key)
         base = self.palette.text
@@ -284,7 +285,7 @@ def _alignment(cell: str) -> str:
 
 def _cell_rows(piece: Piece, count: int) -> Iterator[list[str]]:
     for line in piece.lines[2:] if piece.head is None else piece.lines:
-        row = split_cells(line)
+        row = split_cells(line, count)
         if len(row) > count:  # cells beyond the head's are joined into the last
             row = [*row[: count - 1], " | ".join(row[count - 1 :])]
         yield row + [""] * (count - len(row))

@@ -5,6 +5,7 @@ from typing import Final
 from unicodedata import combining
 
 from .box import Box, stack, text_box
+from .tree import Node, Row, Space
 
 _OVER: Final = {
     "\u0302": "^", "\u030c": "ˇ", "\u0303": "~", "\u0301": "´", "\u0300": "`", "\u0307": "˙",
@@ -19,6 +20,8 @@ _UNDER_ALL: Final = {
     "\u034d": "←─→", "\u0330": "~~~",
 }  # fmt: skip
 """What stands above or below a tall body: alone, or as ends and middle of a line as wide as it."""
+
+_LINES_BELOW: Final = ("\u0332", "\u0331")
 
 
 def accented(body: Box, mark: str) -> Box:
@@ -42,5 +45,18 @@ def _line(ends: str, width: int) -> Box:
     return text_box(ends[0] + ends[1] * (width - 2) + ends[2])
 
 
+def blank_after(body: Node, mark: str) -> int:
+    """Return the cells of space at the end of a body that are drawn: a line under them is a blank
+    to be filled in."""
+    cells = 0
+    for item in reversed(body.items if isinstance(body, Row) else (body,)):
+        if mark not in _LINES_BELOW or not isinstance(item, Space):
+            break
+        cells += item.cells
+    return cells
+
+
 def _marked(character: str, mark: str) -> str:
+    if character == " " and mark in _LINES_BELOW:
+        return "_"
     return character if combining(character) else unicodedata.normalize("NFC", character + mark)

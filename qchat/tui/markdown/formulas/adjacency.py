@@ -137,7 +137,7 @@ def needs_fence(atoms: Sequence[Atom], index: int) -> bool:
 def _is_followed(atoms: Sequence[Atom]) -> bool:
     """Whether there is more than the end of a sentence and the number of an equation."""
     for node, space in atoms:
-        if node == Text("(") and space >= TAG_GAP:
+        if isinstance(node, Text) and node.text.startswith(("(", "（")) and space >= TAG_GAP:
             return False
         if not _is_mark(node):
             return True

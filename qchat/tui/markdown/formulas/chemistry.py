@@ -7,7 +7,7 @@ from .symbols import command_symbol
 from .tree import Kind
 
 _ARROWS: Final = {
-    "<=>>": r"\xrightleftharpoons", "<<=>": r"\xrightleftharpoons", "<=>": r"\xrightleftharpoons",
+    "<=>>": r"\xrightequilibrium", "<<=>": r"\xleftequilibrium", "<=>": r"\xrightleftharpoons",
     "<-->": r"\xleftrightarrow", "<->": r"\xleftrightarrow", "->": r"\xrightarrow",
     "<-": r"\xleftarrow", "==": r"\xlongequal", "=": r"\xlongequal",
 }  # fmt: skip
@@ -16,8 +16,8 @@ _token = re.compile(
     r"(?P<arrow><=>>|<<=>|<=>|<-->|<->|->|<-|==|=(?=\[))"
     r"(?P<above>\[[^\]]*\])?(?P<below>\[[^\]]*\])?"
     r"|(?P<space>\s+)"
-    r"|(?P<isotope>\^\{?(?P<mass>[\dA-Za-z]+)\}?_\{?(?P<charge_number>-?\d+)\}?)"
-    r"|\^(?P<charge>\{[^}]*\}|[.*]?\d*[.*]?[+-]|[.*]|[\dA-Za-z]+)|_(?P<index>\{[^}]*\}|\w)"
+    r"|(?P<isotope>\^\{?(?P<mass>\d+|[A-Za-z]+)\}?_\{?(?P<charge_number>-?\d+)\}?)"
+    r"|\^(?P<charge>\{[^}]*\}|[.*]?\d*[.*n]?[+-]|[.*]|\d+|[A-Za-z]+)|_(?P<index>\{[^}]*\}|\w)"
     r"|(?P<radical>[.*][+-](?=$|[\s)\]}]))"
     r"|(?P<escape>\((?P<sign>[v^])\))"
     r"|(?P<math>\$[^$]*\$)"
@@ -27,7 +27,7 @@ _token = re.compile(
     r"|(?P<element>[A-Z][a-z]?)|(?P<other>.)",
     re.DOTALL,
 ).finditer
-_ends_formula: Final = re.compile(r"[)\]},+]|\((?:aq|s|l|g|cr|am|sln|conc)\)|<?-+>|<=").match
+_ends_formula: Final = re.compile(r"[)\]},+_/;|]|\((?:aq|s|l|g|cr|am|sln|conc)\)|<?-+>|<=").match
 _has_formula: Final = re.compile(r"[\d^_+-]").search
 _unit_part = re.compile(
     r"(?P<number>[+-]?\d+(?:[.,]\d+)*)(?:[eE](?P<exponent>[+-]?\d+))?"
@@ -57,11 +57,13 @@ def formula_source(source: str, space: str = " ") -> str:
             out.append(space)
             attached = False
         elif match["isotope"]:
-            scripts = f"^{{{match['mass']}}}_{{{match['charge_number']}}}"
-            out.append(scripts if attached else "{}" + scripts)
+            out += [] if attached else ["{}"]
+            out.append(f"^{{{match['mass']}}}_{{{match['charge_number']}}}")
         elif match["charge"] is not None:
+            out += _own_base(out)
             out.append(_charge(match["charge"].strip("{}")))
         elif match["index"] is not None:
+            out += _own_base(out)
             out.append(f"_{{{match['index'].strip('{}')}}}")
         elif match["radical"]:
             out.append(_charge(text))
@@ -80,7 +82,7 @@ def formula_source(source: str, space: str = " ") -> str:
         elif text in "+-" and attached and (ends or _ends_formula(rest)):
             out.append(_charge(text))
             attached = False
-        elif text in "v^" and not attached and ends:
+        elif ends and (text == "^" or (text == "v" and not attached)):
             out.append(_escape(text))
         elif text in ".*·":
             out.append("\\mathord{\\cdot}")
@@ -128,6 +130,13 @@ def _label(source: str) -> str:
 def _charge(source: str) -> str:
     """Return a charge as a superscript; a dot in it is an electron without a partner."""
     return "^{" + re.sub(r"[.*]", r"\\mathord{\\bullet}", source) + "}"
+
+
+def _own_base(out: list[str]) -> list[str]:
+    """Return the empty base of a script that stands before its element: without it, the script
+    would belong to the arrow, the sign or the amount before."""
+    before = out[-1][-1:] if out else ""
+    return ["{}"] if before in (" ", "+") or before.isdigit() else []
 
 
 def _escape(sign: str) -> str:

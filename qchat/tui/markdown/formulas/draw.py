@@ -10,7 +10,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from .accents import accented
+from .accents import accented, blank_after
 from .adjacency import (
     APART,
     atoms_of,
@@ -18,7 +18,6 @@ from .adjacency import (
     is_number,
     is_number_fraction,
     is_tight,
-    kind_of,
     needs_fence,
     open_sides,
     touches_left,
@@ -26,7 +25,7 @@ from .adjacency import (
 )
 from .bars import has_outside, is_clear, paired
 from .box import Box, beside, brace, enclose, frame, pad, stack, text_box
-from .grid import grid_box
+from .grid import grid_box, half_gaps
 from .lexer import FormulaError
 from .symbols import SUBSCRIPTS, SUPERSCRIPTS
 from .tree import (
@@ -38,7 +37,6 @@ from .tree import (
     Fenced,
     Fraction,
     Grid,
-    Kind,
     Matrix,
     Node,
     Phantom,
@@ -141,7 +139,8 @@ class Drawer:
         if isinstance(node, Root):
             return self._root(node, closed=closed)
         if isinstance(node, Accent):
-            return accented(self.draw(node.body), node.mark)
+            blank = text_box(" " * blank_after(node.body, node.mark))
+            return accented(beside([self.draw(node.body), blank]), node.mark)
         if isinstance(node, Brace):
             return self._brace(node)
         if isinstance(node, Stack):
@@ -329,8 +328,10 @@ class Drawer:
             boxes = [self.draw(cell) for cell in cells]
             if node.grid is Grid.ALIGNED:
                 for number in range(1, len(cells), 2):
-                    if _begins_with_operator(cells[number]):
-                        boxes[number] = beside([text_box(" "), boxes[number]])
+                    gaps = half_gaps(cells[number - 1], cells[number], tight=self._tight)
+                    before, after = (text_box(" " * gap) for gap in gaps)
+                    boxes[number - 1] = beside([boxes[number - 1], before])
+                    boxes[number] = beside([after, boxes[number]])
             rows.append(boxes)
         grid = grid_box(rows, node.grid, node.columns, node.rules, node.bars)
         return enclose(grid, node.left, node.right)
@@ -384,11 +385,6 @@ def _corners(base: Box, low: str, high: str) -> Box:
     width = max(cell_len(low), cell_len(high))
     lines = [high, *[""] * (base.height - 2), low]
     return Box(tuple(pad(line, width, "l") for line in lines), base.baseline)
-
-
-def _begins_with_operator(node: Node) -> bool:
-    first = node.items[0] if isinstance(node, Row) and node.items else node
-    return kind_of(first) in (Kind.RELATION, Kind.BINARY)
 
 
 def _mapped(text: str, table: dict[str, str]) -> str | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from .lexer import FormulaError, Lexer, after_row_end
+from .lexer import FormulaError, Lexer, after_row_end, stripped
 from .tree import EMPTY, Grid, Matrix, Node, Space, Symbol, row
 
 _DELIMITERS: Final = {
@@ -42,6 +42,7 @@ _WITH_COLUMNS: Final = frozenset(["array", "darray", "subarray", "tabular"])
 _WITH_COUNT: Final = frozenset(["alignat", "alignedat"])
 _RULES: Final = frozenset(["\\hline", "\\hdashline", "\\toprule", "\\midrule", "\\bottomrule"])
 ROW_ENDS: Final = frozenset(["\\\\", "\\cr", "\\newline", "\\tabularnewline"])
+_FILLS: Final = frozenset(["\\hfill", "\\hfil"])
 _PARTIAL_RULES: Final = frozenset(["\\cline", "\\cmidrule", "\\hhline", "\\addlinespace"])
 _repeated: Final = re.compile(r"\*\{(\d+)\}\{([^{}]*)\}").sub
 _between: Final = re.compile(r"[@!<>]\{[^{}]*\}").sub
@@ -156,11 +157,13 @@ def _rows(tokens: list[str], parse: Parse) -> tuple[tuple[tuple[Node, ...], ...]
         depth += token == "{" or token.startswith("\\begin{") or token == "\\left"
         if depth == 0 and token in _RULES and not "".join(cell).strip() and not cells:
             rules.add(len(rows))
+        elif token in _FILLS and not "".join(cell).strip():
+            continue  # it only moves the cell to the right
         elif depth == 0 and token in _PARTIAL_RULES:
             position = _after_rule(tokens, position)
             continue
         elif depth == 0 and (token == "&" or token in ROW_ENDS):
-            cells += _cells("".join(cell).strip(), parse)
+            cells += _cells(stripped("".join(cell)), parse)
             cell = []
             if token != "&":
                 position = after_row_end(tokens, position)

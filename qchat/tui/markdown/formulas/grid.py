@@ -1,9 +1,14 @@
 """Puts boxes into rows and columns: matrices, cases and aligned equations."""
 
 from collections.abc import Sequence
+from typing import Final
 
+from .adjacency import atoms_of, gap_before, kind_of
+from .bars import paired
 from .box import Box, beside, pad, stack, text_box
-from .tree import Grid
+from .tree import Grid, Kind, Node, Row
+
+_OPERATORS: Final = (Kind.RELATION, Kind.BINARY)
 
 
 def widen(box: Box, width: int, align: str) -> Box:
@@ -48,6 +53,25 @@ def grid_box(
         boxes.append(text_box(rule))
     whole = stack(boxes, 0, "l")
     return whole if len(lines) == 1 else Box(whole.lines, (whole.height - 1) // 2)
+
+
+def half_gaps(left: Node, right: Node, *, tight: bool) -> tuple[int, int]:
+    """Return the cells after the left half of an aligned equation, and before the right one.
+
+    The space around an operator that begins the right half is its own, so that the operators of all
+    rows meet; any other is the left half's, so that all right halves begin together.
+    """
+    before, after = (
+        paired(node.items if isinstance(node, Row) else (node,)) for node in (left, right)
+    )
+    right_atoms = atoms_of(after)
+    if not right_atoms:
+        return 0, 0
+    gap = gap_before(atoms_of([*before, *after]), len(atoms_of(before)), stacked=True, tight=tight)
+    first = right_atoms[0]
+    drawn = max(0, first.space)  # the right half is drawn with it
+    own = int(first.node is after[0] and kind_of(first.node) in _OPERATORS)
+    return max(0, gap - drawn - own), own
 
 
 def _gap(grid: Grid, column: int, bars: frozenset[int]) -> str:

@@ -19,6 +19,13 @@ class FormulaError(Exception):
     """The source is no formula: a brace is open, an argument is missing."""
 
 
+def stripped(source: str) -> str:
+    r"""Return a source without the white space around it; the blank of ``\ `` is a command's."""
+    text = source.strip()
+    backslashes = len(text) - len(text.rstrip("\\"))
+    return f"{text} " if backslashes % 2 and source.rstrip() != source else text
+
+
 class Lexer:
     """A position in the tokens of a formula."""
 

@@ -26,6 +26,7 @@ from .tree import (
     Text,
     row,
 )
+from .units import UNITS
 
 
 def expand(reader: Reader, name: str) -> Node | None:
@@ -43,6 +44,8 @@ def _space(reader: Reader) -> Node:
 
 def _not(reader: Reader) -> Node:
     body = reader.argument()
+    while body == EMPTY or isinstance(body, Space):  # \not\!p
+        body = reader.argument()
     items = body.items if isinstance(body, Row) else (body,)
     first = items[0] if items else EMPTY
     if not isinstance(first, Symbol | Text):
@@ -154,6 +157,15 @@ def _wrapped(before: str, after: str) -> Macro:
     return lambda reader: row([Text(before), reader.argument(), Text(after)])
 
 
+def _named(before: str, after: str) -> Macro:
+    """Return a macro whose argument is a name: an underscore in it lowers nothing."""
+
+    def macro(reader: Reader) -> Node:
+        return Text(before + " ".join(reader.lexer.raw_group().split()) + after)
+
+    return macro
+
+
 def _overunderset(reader: Reader) -> Node:
     above, below, base = reader.argument(), reader.argument(), reader.argument()
     return Stack(base, above, below)
@@ -161,6 +173,7 @@ def _overunderset(reader: Reader) -> Node:
 
 _MACROS: Final[Mapping[str, Macro]] = {
     **PHYSICS,
+    **UNITS,
     **dict.fromkeys(("set", "Set"), _set),
     "ceil": fenced("⌈", "⌉"),
     "floor": fenced("⌊", "⌋"),
@@ -189,9 +202,8 @@ _MACROS: Final[Mapping[str, Macro]] = {
     "phase": _wrapped("∠", ""),
     "angl": _wrapped("", "⌝"),
     "angln": lambda _reader: Text("n⌝"),
-    "eqref": _wrapped("(", ")"),
-    "ref": _wrapped("", ""),
-    "url": _wrapped("", ""),
+    "eqref": _named("(", ")"),
+    **dict.fromkeys(("ref", "autoref", "pageref", "cref", "Cref", "cite", "url"), _named("", "")),
     "fbox": lambda reader: Boxed(reader.argument()),
     **dict.fromkeys(("C", "CC", "Complex", "cnums"), _source_macro(r"\mathbb{C}")),
     **dict.fromkeys(("R", "RR", "Reals", "reals"), _source_macro(r"\mathbb{R}")),

@@ -7,8 +7,8 @@ from .bars import BARS
 from .environments import ROW_ENDS, lines_of, parse_environment
 from .lexer import FormulaError, Lexer
 from .macros import expand
-from .styles import plain_text, restyle
-from .text_mode import parse_text
+from .styles import FONTS, in_font, plain_text, restyle
+from .text_mode import TEXT_SCRIPTS, parse_text
 from .tree import (
     EMPTY,
     Accent,
@@ -50,19 +50,26 @@ class Parser:
             raise FormulaError("nested too deeply")
         items: list[Node] = []
         lines: list[Node] = []
+        font, start = "", 0  # the font of the items from this one on
         while (token := self.lexer.next()) != closing:
             if not token:
                 raise FormulaError(f"{closing} is missing")
             if token in ROW_ENDS:
                 self.lexer.end_row()
-                lines.append(row(items))
-                items = []
+                lines.append(row(in_font(items, start, font)))
+                items, start = [], 0
+            elif token[0] == "\\" and token[1:] in FONTS:
+                items = in_font(items, start, font)
+                font, start = token[1:], len(items)
+                self.lexer.skip_space()
             elif token[0] == "\\" and token[1:] in names.INFIX:
-                items = [self._infix(token[1:], row(items), closing)]
+                before = row(in_font(items, start, font))
+                items, font = [self._infix(token[1:], before, closing)], ""
                 break
             else:
                 self._add(token, items)
         self._depth -= 1
+        items = in_font(items, start, font)
         if not lines:
             return row(items)
         return lines_of([*lines, row(items)])
@@ -98,6 +105,8 @@ class Parser:
     def _add(self, token: str, items: list[Node]) -> None:
         if token in "^_":
             self._script(token, items)
+        elif token[1:] in TEXT_SCRIPTS:
+            self._script(TEXT_SCRIPTS[token[1:]], items, self._text())
         elif token == "'":
             self._prime(items)
         elif token.isdigit():
@@ -136,10 +145,10 @@ class Parser:
             else:
                 return Symbol(digits, Kind.NUMBER)
 
-    def _script(self, token: str, items: list[Node]) -> None:
+    def _script(self, token: str, items: list[Node], script: Node | None = None) -> None:
         while items and items[-1] == Space():
             items.pop()
-        script = self.argument()
+        script = self.argument() if script is None else script
         base: Node = items.pop() if items and not isinstance(items[-1], Space) else EMPTY
         sub, sup = (script, None) if token == "_" else (None, script)
         if token == "^" and script == Symbol("∘", Kind.BINARY):

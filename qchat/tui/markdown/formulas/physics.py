@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from . import symbols
-from .chemistry import unit_source
 from .environments import grid_of
 from .lexer import FormulaError
 from .names import is_big
@@ -24,6 +23,7 @@ from .tree import (
     node_count,
     row,
 )
+from .units import quantity
 
 _CLOSING: Final = {"(": ")", "[": "]", "|": "|", "\\{": "\\}", "\\|": "\\|", "\\lbrace": "\\rbrace"}
 _SIDES: Final = {"": ("", ""), "p": ("(", ")"), "b": ("[", "]"), "B": ("{", "}"), "v": ("|", "|")}
@@ -140,10 +140,10 @@ def _quantity(reader: Reader) -> Node:
     if delimiters is not None:
         left, source, right = delimiters
         return Fenced(left, reader.nested(source), right)
-    body = reader.argument()
+    body = reader.lexer.raw_group()
     if not _group_follows(reader):
-        return Fenced("{", body, "}")
-    return row([body, Space(1), reader.nested(unit_source(reader.lexer.raw_group()))])
+        return Fenced("{", reader.nested(body), "}")
+    return quantity(reader, "qty", [body], reader.lexer.raw_group())
 
 
 def _delimited(reader: Reader) -> tuple[str, str, str] | None:

@@ -1,7 +1,10 @@
 """The text of a tree, and a tree in another alphabet."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
+from .symbols import ALPHABETS
 from .tree import (
     Accent,
     Boxed,
@@ -19,6 +22,12 @@ from .tree import (
     Symbol,
     Text,
 )
+
+FONTS: Final[Mapping[str, dict[int, str]]] = {
+    "bf": ALPHABETS["mathbf"], "cal": ALPHABETS["mathcal"], "sf": ALPHABETS["mathsf"],
+    "tt": ALPHABETS["mathtt"], "rm": {}, "it": {}, "mit": {},
+}  # fmt: skip
+"""The alphabets of the commands that switch the font up to the end of the group: ``{\\bf x}``."""
 
 
 def plain_text(node: Node) -> str | None:
@@ -60,3 +69,12 @@ def restyle(node: Node, table: dict[int, str]) -> Node:
     if isinstance(node, Script | Stack):  # few alphabets have small characters
         return replace(node, base=restyle(node.base, table))
     return node
+
+
+def in_font(items: list[Node], start: int, font: str) -> list[Node]:
+    """Return items, those from `start` on in a font of `FONTS`; '' is none."""
+    table = FONTS[font] if font else {}
+    if not table or start >= len(items):
+        return items
+    styled = restyle(Row(tuple(items[start:])), table)
+    return [*items[:start], *(styled.items if isinstance(styled, Row) else (styled,))]

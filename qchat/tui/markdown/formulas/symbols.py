@@ -60,6 +60,7 @@ WITH_LIMITS: Final = frozenset(
 SPACES: Final = {
     ",": 1, "thinspace": 1, ":": 1, ">": 1, "medspace": 1, ";": 1, "thickspace": 1, " ": 1, "\n": 1,
     "enspace": 1, "nobreakspace": 1, "space": 1, "quad": 2, "enskip": 1, "qquad": 4,
+    "hfill": 4, "hfil": 4,
 }  # fmt: skip
 """Commands of horizontal space, in cells."""
 
@@ -91,7 +92,7 @@ X_ARROWS: Final = {
     "xLeftarrow": "⇐", "xLeftrightarrow": "⇔", "xhookrightarrow": "↪", "xhookleftarrow": "↩",
     "xtwoheadrightarrow": "↠", "xtwoheadleftarrow": "↞", "xmapsto": "↦", "xlongequal": "=",
     "xtofrom": "⇄", "xrightleftarrows": "⇄", "xrightleftharpoons": "⇌", "xleftrightharpoons": "⇋",
-    "xrightequilibrium": "⇌", "xleftequilibrium": "⇋", "xrightharpoonup": "⇀",
+    "xrightequilibrium": "⥂", "xleftequilibrium": "⥄", "xrightharpoonup": "⇀",
     "xrightharpoondown": "⇁", "xleftharpoonup": "↼", "xleftharpoondown": "↽",
 }  # fmt: skip
 

@@ -7,14 +7,15 @@ from typing import Final
 
 from . import symbols
 from .lexer import Lexer
-from .tree import EMPTY, Accent, Node, Phantom, Space, Text, row
+from .tree import EMPTY, Accent, Node, Phantom, Script, Space, Text, row
 
 _FONTS: Final = frozenset(
     """
     text textrm textit textbf texttt textsf textsc textup textmd textnormal emph mbox hbox
-    underline mathrm textsuperscript textsubscript
+    mathrm
     """.split()  # noqa: SIM905
 )
+TEXT_SCRIPTS: Final = {"textsuperscript": "^", "textsubscript": "_"}
 _DROPPED: Final = frozenset(
     """
     it bf sf tt rm em small tiny large Large LARGE huge Huge normalsize footnotesize
@@ -48,11 +49,16 @@ def _words(source: str, parse_math: Callable[[str], Node]) -> Node:
             text += " " if token.isspace() or token == "~" else token
             continue
         name = token[1:]
-        if name in ("phantom", "hphantom", "sout", "st", "cancel"):
+        if name in ("phantom", "hphantom", "sout", "st", "cancel", "underline", "uline"):
             inner = parse_text(lexer.raw_group(), parse_math)
             mark = symbols.ACCENTS.get(name)
             node: Node = Phantom(inner) if mark is None else Accent(inner, mark)
             items += [Text(_ligatures(text)), node]
+            text = ""
+        elif name in TEXT_SCRIPTS:
+            base = Text(_ligatures(text)) if text or not items else items.pop()
+            script = parse_text(lexer.raw_group(), parse_math)
+            items.append(_with_script(base, script, TEXT_SCRIPTS[name]))
             text = ""
         elif name in symbols.TEXT_ACCENTS and (
             len(name) > 1 or not name.isalpha() or _braced(lexer)
@@ -77,6 +83,13 @@ def _words(source: str, parse_math: Callable[[str], Node]) -> Node:
                 lexer.skip_space()
     items.append(Text(_ligatures(text)))
     return row([item for item in items if item not in (Text(""), Space())])
+
+
+def _with_script(base: Node, script: Node, mark: str) -> Node:
+    sub, sup = (script, None) if mark == "_" else (None, script)
+    if isinstance(base, Script) and not (base.sub if sub else base.sup):  # CO₃²⁻ has both
+        return Script(base.base, base.sub or sub, base.sup or sup)
+    return Script(base, sub, sup)
 
 
 def _braced(lexer: Lexer) -> bool:
