@@ -31,6 +31,7 @@ from .terminal import redraw, suspend
 from .themed_app import ThemedApp
 from .threads import run_in_daemon_thread
 from .transcript.transcript import Transcript
+from .whole_characters import keep_whole
 from .window import StateChanged
 from .without_text import WithoutText
 
@@ -48,6 +49,10 @@ class ChatScreen(Screen[None]):
     it there from another widget would style both anew."""
 
     AUTO_FOCUS = "Composer"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        keep_whole(self)
 
 
 class ChatApp(ThemedApp, inherit_bindings=False):

@@ -9,12 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from ...sanitize import one_line
 from ..composer.line_input import LineInput
+from .dialog import Dialog
 
 Result = TypeVar("Result")
 
@@ -43,7 +43,7 @@ class PickItem:
         )
 
 
-class PickListScreen(ModalScreen[Result | None], Generic[Result]):
+class PickListScreen(Dialog[Result | None], Generic[Result]):
     """A title, a filter, a list, and a note; a subclass turns a key into the result in `pick`.
 
     The result is None where the user closed the screen without picking.

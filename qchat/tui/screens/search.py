@@ -7,7 +7,6 @@ from rich.style import Style
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Input
 
@@ -16,6 +15,7 @@ from ...sanitize import one_line
 from ...store import Hit, StoreError
 from ...store.formatting import date
 from ..composer.line_input import LineInput
+from .dialog import Dialog
 from .virtual_list import DIM, PLAIN, Spans, VirtualList
 
 _PAUSE_SECONDS = 0.1
@@ -56,7 +56,7 @@ class Hits(VirtualList[Hit]):
         return [*spans, (item.snippet[at:], PLAIN)]
 
 
-class SearchScreen(ModalScreen[Hit]):
+class SearchScreen(Dialog[Hit]):
     """A field and the hits: the newest first, titles before messages. The result is a hit."""
 
     DEFAULT_CSS = """
