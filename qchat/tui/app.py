@@ -228,6 +228,7 @@ class ChatApp(ThemedApp, inherit_bindings=False):
         self._fit_height(event.size.height)
         if self.parts.is_made("sidebar") and self.parts.sidebar.is_attached:
             self.parts.sidebar.fit(event.size.width)
+            self.state_view.show_edges()
 
     def on_app_focus(self) -> None:
         """The user looks at the window again."""
