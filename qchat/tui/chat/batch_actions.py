@@ -56,7 +56,7 @@ class BatchActions:
     async def _wait(self, process: BatchProcess) -> None:
         code = await run_in_daemon_thread(lambda: process.wait(lambda: None))
         self._monitor.wake()  # it runs no longer
-        last = process.messages[-1] if process.messages else ""
+        last = process.messages[-1] if code > 1 and process.messages else process.outcome
         text = {
             0: _("The batch of {file} is done. {last}"),
             1: _("The batch of {file} is done; some rows failed. {last}"),
