@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from .i18n import _
+from .i18n import _, comma
 from .locks import FileLock, is_locked, process_start, read_record
 from .settings import Paths, private_dir
 
@@ -56,15 +56,15 @@ class RunningBatch:
         text = _("{done:,} of {total:,} rows")
         line = text.format(done=self.done, total=self.total)
         if self.is_yielding:
-            line += ", " + _("yielding to live requests")
+            line += comma() + _("yielding to live requests")
         if self.batch_id:
             cancel = _("cancel it: qchat batches cancel {id}")
-            line += "; " + cancel.format(id=self.batch_id)
+            line += _("; ") + cancel.format(id=self.batch_id)
         elif self.results:
             import shlex
 
             pause = _("pause it: qchat batch --pause {results}")
-            line += "; " + pause.format(results=shlex.quote(self.results))
+            line += _("; ") + pause.format(results=shlex.quote(self.results))
         return line
 
 

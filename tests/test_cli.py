@@ -109,6 +109,11 @@ def test_an_unrelated_option_is_not_suggested(
     assert "Did you mean" not in capsys.readouterr().err
 
 
+def test_a_port_without_its_page_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["tui", "--port", "9", "x"]) == 2
+    assert "--port needs --web." in capsys.readouterr().err
+
+
 def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: object, **_kwargs: object) -> None:
         raise error

@@ -31,6 +31,7 @@ from .terminal import redraw, suspend
 from .themed_app import ThemedApp
 from .threads import run_in_daemon_thread
 from .transcript.transcript import Transcript
+from .whole_characters import keep_whole
 from .window import StateChanged
 from .without_text import WithoutText
 
@@ -49,6 +50,10 @@ class ChatScreen(Screen[None]):
 
     AUTO_FOCUS = "Composer"
 
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        keep_whole(self)
+
 
 class ChatApp(ThemedApp, inherit_bindings=False):
     """The window: shows one conversation at a time.
@@ -59,8 +64,9 @@ class ChatApp(ThemedApp, inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = False
     CSS = """
     Screen { background: $background; layers: default over; }
-    ToastRack { dock: top; align: right top; }
-    Toast { max-width: 80%; }
+    ToastRack { dock: top; align: right top; max-height: 40vh; }
+    ModalScreen ToastRack { dock: bottom; align: right bottom; margin-bottom: 0; }
+    Toast { max-width: 80%; max-height: 35vh; padding: 0 1; }
     #writing { height: auto; }
     .-low TitleBar { display: none; }
     .-low Composer, .-low Composer:focus { border: none; padding: 0 0 0 2; max-height: 5; }
@@ -223,6 +229,7 @@ class ChatApp(ThemedApp, inherit_bindings=False):
         self._fit_height(event.size.height)
         if self.parts.is_made("sidebar") and self.parts.sidebar.is_attached:
             self.parts.sidebar.fit(event.size.width)
+            self.state_view.show_edges()
 
     def on_app_focus(self) -> None:
         """The user looks at the window again."""

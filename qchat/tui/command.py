@@ -64,7 +64,6 @@ Exit codes: 0 success, 2 usage or configuration error,
     "--port",
     type=click.IntRange(0, 65535),
     metavar="N",
-    default=0,
     help=_("Port for --web on 127.0.0.1; 0 (the default) picks a free one."),
 )
 @options.system
@@ -74,7 +73,7 @@ def tui(
     question: tuple[str, ...],
     go_on: bool,
     web: bool,
-    port: int,
+    port: int | None,
     system: str | None,
     server: str | None,
     base_url: str | None,
@@ -87,6 +86,8 @@ def tui(
     from ..api import endpoint as endpoints
     from ..system_prompts import Prompts
 
+    if port is not None and not web:
+        raise UsageError(_("--port needs --web."))
     in_browser = _in_browser()
     if not (web or in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise UsageError(_("qchat tui needs a terminal; use qchat ask in pipes and scripts."))
@@ -106,7 +107,7 @@ def tui(
 
         die_with_parent(signal.SIGTERM)
     elif web:
-        return _serve_web(question, port)
+        return _serve_web(question, port or 0)
     prompt = settings.tui.system_prompt
     os.environ.setdefault("TEXTUAL_FPS", "240")  # a typed character is drawn within 4 ms
 

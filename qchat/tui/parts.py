@@ -208,7 +208,7 @@ class ChatParts:
         """From the chat to a batch."""
         from .chat.batch_actions import BatchActions
 
-        return BatchActions(self._window, self.settings)
+        return BatchActions(self._window, self.settings, self.monitor)
 
     @cached_property
     def title_generator(self) -> "TitleGenerator":

@@ -64,6 +64,9 @@ class StateView:
         """Show the title bar and the status line."""
         parts, keymap = self._parts, self._keymap
         conversation, settings, monitor = parts.conversation, parts.settings, parts.monitor
+        covered = parts.sidebar.covers if parts.is_made("sidebar") else 0
+        for line in (parts.title_bar, parts.status_line):
+            line.covered = max(0, covered - line.content_region.x)
         parts.title_bar.show(conversation.title, title_parts(conversation, settings, monitor))
         keys = key_hints(
             conversation,
@@ -72,6 +75,8 @@ class StateView:
             enter_sends=self._start.tui.enter != "newline",
             editing=conversation.drafts.edited is not None,
         )
+        if covered:
+            keys = iter(())  # the list has its own
         parts.status_line.show(status_parts(settings, monitor, keymap, self._activity), tuple(keys))
 
     @property

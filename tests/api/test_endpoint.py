@@ -1,6 +1,9 @@
 """The rules for endpoints: addresses, keys, proxies, and which server is used."""
 
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,22 @@ def test_bad_addresses_get_one_sentence(url: str, phrase: str) -> None:
     text = str(caught.value)
     assert text.startswith("--base-url: ") and phrase in text
     assert "\n" not in text and "pass1234" not in text
+
+
+def test_a_bad_address_in_chinese() -> None:
+    code = """if True:
+        from qchat.api.endpoint import normalise
+
+        try:
+            normalise("localhost:9999", "网址")
+        except Exception as e:
+            print(e)
+    """
+    environ = {**os.environ, "QCHAT_LANG": "zh", "PYTHONIOENCODING": "utf-8"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, encoding="utf-8", check=True
+    )
+    assert run.stdout.startswith("网址：'localhost:9999' 前面缺少")
 
 
 def test_nothing_configured(tmp_path: Path) -> None:

@@ -103,6 +103,21 @@ def test_a_batch_runs_with_them(
     assert len((tmp_path / "q.results.jsonl").read_text().splitlines()) == 2
 
 
+def test_its_outcome_is_where_the_results_are(
+    tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "home"))
+    file = tmp_path / "q.jsonl"  # the slow first row is answered last
+    file.write_text('"[[answer:rate=10;length=30]]"\n"b"\n{"messages": 1}\n')
+    endpoint = Endpoint(server.base_url)
+    process = BatchProcess(batch_arguments(str(file), endpoint, None, None, {}), endpoint)
+    assert process.wait(lambda: None) == 1, process.messages
+    assert process.outcome == f"Results: {tmp_path / 'q.results.jsonl'}"
+    assert "--ordered" in process.messages[-1]
+    assert any(text.startswith("Errors: ") for text in process.messages)
+    assert "3/3 (100%)" in next(progress_lines(process))
+
+
 async def test_its_progress_is_shown(
     tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

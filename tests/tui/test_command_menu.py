@@ -1,5 +1,8 @@
 """The menu of commands that opens after a slash."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,3 +175,12 @@ async def test_a_chip_is_unfolded_by_its_command(tmp_path: Path) -> None:
         app.composer.write("x" * 1001)
         await pilot.press("home", *"/unfold", "space", "end", "enter")
         await wait_until(lambda: app.composer.text == "x" * 1001)
+
+
+def test_placeholders_are_translated() -> None:
+    code = "from qchat.tui.actions.table import ACTIONS; print(ACTIONS['rename'].argument)"
+    environ = {**os.environ, "QCHAT_LANG": "zh", "PYTHONIOENCODING": "utf-8"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, encoding="utf-8", check=True
+    )
+    assert run.stdout == "标题\n"

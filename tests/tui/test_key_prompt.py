@@ -34,7 +34,7 @@ async def test_a_key_is_typed_and_kept(tmp_path: Path) -> None:
             assert KEY not in str(app.screen.query_one(Input).render_line(0).text)
             await pilot.press("enter")
             await wait_until(lambda: "●" in drawn(options))
-            assert "Kept in" in text_of(screen, ".note")
+            assert "Kept in" in text_of(screen, ".said")
             await pilot.press("enter")
             await wait_until(lambda: app.results)
         assert app.results[0].endpoint.api_key == Secret(KEY)
@@ -62,7 +62,7 @@ async def test_escape_types_none_and_a_configured_key_is_named(tmp_path: Path) -
             assert not (tmp_path / "config" / "keys").exists()
             await pilot.press("f8", *KEY, "enter")
             await wait_until(lambda: "● lab" in drawn(options))
-            assert "config.toml:3 names another key" in text_of(screen, ".note")
+            assert "config.toml:3 names another key" in text_of(screen, ".said")
 
 
 def drawn(options: OptionList) -> str:

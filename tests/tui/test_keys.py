@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
 from qchat.tui.actions.field_keys import COMPOSER_KEYS, LINE_KEYS, FieldKey
-from qchat.tui.actions.keymap import Keymap
+from qchat.tui.actions.keymap import Keymap, shown
 from qchat.tui.actions.table import ACTIONS, SLASHES
 from qchat.tui.app import ChatApp
 from qchat.tui.screens.confirmation import Confirmation
@@ -93,6 +93,20 @@ def test_the_keys_of_the_composer_are_in_the_help() -> None:
     for key in COMPOSER_KEYS:
         assert f"| {key.about} |" in text
     assert "Alt+D, Alt+Delete" in text
+
+
+def test_a_key_is_shown_by_its_character() -> None:
+    labels = {
+        "ctrl+underscore": "Ctrl+_",
+        "alt+minus": "Alt+-",
+        "ctrl+n": "Ctrl+N",
+        "pageup": "PgUp",
+        "delete": "Delete",
+        "ctrl+space": "Ctrl+Space",
+        "f1": "F1",
+    }
+    assert {key: shown(key) for key in labels} == labels
+    assert r"| Ctrl+\_, Alt+U |" in Keymap().help_text()  # the backslash is Markdown
 
 
 def test_every_action_has_a_command() -> None:

@@ -174,7 +174,7 @@ async def test_a_server_with_several_models_asks_which(server: Running) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_until(lambda: screen.query_one(OptionList).option_count == 3)
         await pilot.press("enter")
-        assert "several models" in text_of(screen, ".note") and app.results == []
+        assert "several models" in text_of(screen, ".said") and app.results == []
         await pilot.press("down", "enter")
         assert models_of(app)[0][1] == "small"
 
@@ -241,11 +241,14 @@ async def test_an_address_is_typed(server: Running) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen.query_one(Input).value = "ftp://x"
         await pilot.press("enter")
-        assert "must start with http" in text_of(screen, ".note")
+        assert "must start with http" in text_of(screen, ".said")
+        assert screen.query_one(".said").display and "F8" in text_of(screen, ".note")
+        screen.query_one(Input).value = ""
+        await wait_until(lambda: not screen.query_one(".said").display)
         screen.query_one(Input).value = server.url
         await pilot.press("enter")
         options = screen.query_one(OptionList)
-        assert screen.highlighted_key == "1" and "press Enter to use it" in text_of(screen, ".note")
+        assert screen.highlighted_key == "1" and "press Enter to use it" in text_of(screen, ".said")
         await wait_until(lambda: options.option_count == 4)
         assert screen.highlighted_key == "1"
         screen.query_one(Input).value = "small"
@@ -268,7 +271,7 @@ async def test_system_prompts_are_chosen_edited_and_named(tmp_path: Path) -> Non
             assert "● french" in str(screen.query_one(OptionList).options[-1].prompt)
             screen.query_one(Input).value = typed
             await pilot.press(*keys)
-            assert app.results or note in text_of(screen, ".note")
+            assert app.results or note in text_of(screen, ".said")
             return app.results[0] if app.results else None
 
     assert await pick("", "enter") == PromptChoice(None)

@@ -137,8 +137,13 @@ def test_what_stands_behind_export() -> None:
     assert parse_export_arguments("") == ("markdown", "")
     assert parse_export_arguments("JSON  my file.txt") == ("json", "my file.txt")
     assert parse_export_arguments("chat.jsonl") == ("jsonl", "chat.jsonl")
-    with pytest.raises(UsageError, match=r"/export md notes\.txt"):
-        parse_export_arguments("notes.txt")
+    for argument, told in {
+        "pdf": r"^pdf is not a format.* /export md pdf\.md\.$",
+        "a/b.pdf": r"^pdf is not a format.* /export md a/b\.md\.$",
+        "notes.txt": r"^txt is not a format.* /export md notes\.md\.$",
+    }.items():
+        with pytest.raises(UsageError, match=told):
+            parse_export_arguments(argument)
 
 
 def test_free_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ async def test_a_conversation_whose_server_is_gone_uses_no_other(
             await command(app, "/model small")
             await pilot.press("f7", "enter")
             assert isinstance(app.screen, ModelPicker)
-            assert "no server 'lab'" in str(app.screen.query_one(".note", Static).content)
+            assert "no server 'lab'" in str(app.screen.query_one(".said", Static).content)
             await pilot.press("escape")
             await app.conversation.show(None)  # new conversations use the server of the window
             assert app.parts.settings.current.server == server.base_url

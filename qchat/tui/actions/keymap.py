@@ -1,6 +1,7 @@
 """The key bindings: the defaults of the table of actions, overridden by config.toml."""
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 
@@ -20,6 +21,7 @@ _LABELS = {"pageup": "PgUp", "pagedown": "PgDn"}
 _KEY_NAMES = {key.value for key in Keys if "+" not in key.value and key.value.isalnum()} - {
     "return"
 }
+_MARKDOWN = re.compile(r"[\\`*_|~$<\[\]]")  # characters that may mean something in a table
 # A terminal sends the same bytes for these as for Tab, Enter and Escape.
 _INDISTINGUISHABLE = {
     "ctrl+i": "Tab",
@@ -109,7 +111,7 @@ class Keymap:
         return "\n\n".join(parts) + "\n"
 
     def _row(self, action: Action) -> str:
-        keys = ", ".join(shown(key) for key in self._keys[action.name])
+        keys = ", ".join(_MARKDOWN.sub(r"\\\g<0>", shown(key)) for key in self._keys[action.name])
         command = f"`{usage(action)}`" if action.slash else ""
         return f"| {keys} | {command} | {action.about} |"
 
@@ -122,7 +124,10 @@ def usage(action: Action) -> str:
 def shown(key: str) -> str:
     """Return the label of a key: ``Ctrl+N``."""
     *modifiers, last = key.split("+")
-    last = _LABELS.get(last) or (last.upper() if len(last) == 1 else last.capitalize())
+    character = _printable(last)
+    if not character.isprintable() or character.isspace():  # Delete, Space
+        character = ""
+    last = _LABELS.get(last) or character.upper() or last.capitalize()
     return "+".join([*(modifier.capitalize() for modifier in modifiers), last])
 
 
@@ -155,7 +160,7 @@ def _parse(name: str, text: str, where: str) -> Iterator[str]:
 
 
 def _is_for_editing(key: str) -> bool:
-    return key in _EDITING_KEYS or _is_printable(key.removeprefix("shift+"))
+    return key in _EDITING_KEYS or bool(_printable(key.removeprefix("shift+")))
 
 
 def _normalize(source: str) -> str | None:
@@ -165,19 +170,18 @@ def _normalize(source: str) -> str | None:
     if len(last) == 1 and not last.isalnum():
         last = unicodedata.name(last, "").lower().replace("-", "_").replace(" ", "_")
         last = KEY_NAME_REPLACEMENTS.get(last, last)
-    is_key = last in _KEY_NAMES or _is_printable(last)
+    is_key = last in _KEY_NAMES or bool(_printable(last))
     if not is_key or len(set(modifiers)) < len(modifiers) or set(modifiers) - set(_MODIFIERS):
         return None
     return "+".join([*sorted(modifiers), last])
 
 
-def _is_printable(last: str) -> bool:
-    """Return whether a key without modifiers inserts a character."""
+def _printable(last: str) -> str:
+    """Return the character that a key without modifiers inserts, '' for other keys."""
     if len(last) == 1:
-        return last.isalnum()
+        return last if last.isalnum() else ""
     name = REPLACED_KEYS.get(last, last)
     try:
-        unicodedata.lookup(KEY_TO_UNICODE_NAME.get(name, name.replace("_", " ")))
+        return unicodedata.lookup(KEY_TO_UNICODE_NAME.get(name, name.replace("_", " ")))
     except KeyError:
-        return False
-    return True
+        return ""

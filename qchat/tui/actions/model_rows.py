@@ -12,14 +12,14 @@ MODELS: Final = (
         MODEL,
         keys="f7",
         slash="model",
-        argument="[NAME]",
+        argument=_("[NAME]"),
     ),
     Action(
         "server",
         _("choose the server"),
         MODEL,
         slash="server",
-        argument="[NAME or URL]",
+        argument=_("[NAME or URL]"),
     ),
     Action(
         "parameters",
@@ -33,7 +33,7 @@ MODELS: Final = (
         _("set a parameter, such as temperature 0.2; without a value, reset it"),
         MODEL,
         slash="set",
-        argument="NAME VALUE",
+        argument=_("NAME VALUE"),
         palette=False,
     ),
     Action(
@@ -41,7 +41,7 @@ MODELS: Final = (
         _("choose a preset of parameters"),
         MODEL,
         slash="preset",
-        argument="[NAME]",
+        argument=_("[NAME]"),
     ),
     Action(
         "system",
@@ -49,7 +49,7 @@ MODELS: Final = (
         MODEL,
         keys="f4",
         slash="system",
-        argument="[NAME]",
+        argument=_("[NAME]"),
     ),
     Action(
         "thinking",
@@ -65,6 +65,6 @@ MODELS: Final = (
         MODEL,
         keys="f5",
         slash="start",
-        argument="[MODEL]",
+        argument=_("[MODEL]"),
     ),
 )

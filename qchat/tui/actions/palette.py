@@ -12,6 +12,7 @@ from textual.widgets import Input
 from ...i18n import _
 from ...store.formatting import title
 from ..composer.line_input import drop_key
+from ..whole_characters import keep_whole
 from .action import Action
 from .keymap import Keymap, usage
 from .table import ACTIONS
@@ -102,10 +103,12 @@ def open_palette(commands: PaletteCommands) -> CommandPalette:
     """A palette to be pushed."""
     # Textual makes the providers itself and passes them nothing: each palette has its own classes.
     classes = (ActionProvider, ConversationProvider)
-    return _Palette(
+    palette = _Palette(
         providers=[type(base.__name__, (base,), {"commands": commands}) for base in classes],
         placeholder=_("Search actions and conversations"),
     )
+    keep_whole(palette)
+    return palette
 
 
 def _has_letters(text: str, letters: str) -> bool:

@@ -31,14 +31,14 @@ ROWS: Final = (
         CONVERSATIONS,
         keys="ctrl+f",
         slash="search",
-        argument="[WORDS]",
+        argument=_("[WORDS]"),
     ),
     Action(
         "rename",
         _("rename this conversation"),
         CONVERSATIONS,
         slash="rename",
-        argument="TITLE",
+        argument=_("TITLE"),
     ),
     Action(
         "pin",
@@ -75,7 +75,7 @@ ROWS: Final = (
         _("export this conversation as md, html, json or jsonl"),
         CONVERSATIONS,
         slash="export",
-        argument="[FORMAT] [FILE]",
+        argument=_("[FORMAT] [FILE]"),
     ),
     Action(
         "tree",
@@ -90,7 +90,7 @@ ROWS: Final = (
         _("answer a file with this system prompt and parameters (qchat batch); show its progress"),
         CONVERSATIONS,
         slash="batch",
-        argument="[FILE]",
+        argument=_("[FILE]"),
     ),
     Action(
         "picture",
@@ -104,7 +104,7 @@ ROWS: Final = (
         _("import conversations from a qchat export or a JSONL file of messages"),
         CONVERSATIONS,
         slash="import",
-        argument="FILE",
+        argument=_("FILE"),
     ),
     *MESSAGES,
     Action(
@@ -212,7 +212,7 @@ ROWS: Final = (
         WRITING,
         keys="f2",
         slash="unfold",
-        argument="[PASTE]",
+        argument=_("[PASTE]"),
     ),
     Action(
         "undo_text",
@@ -269,7 +269,7 @@ ROWS: Final = (
         _("set the theme; without a name choose from the list"),
         WINDOW,
         slash="theme",
-        argument="[NAME]",
+        argument=_("[NAME]"),
     ),
     Action(
         "help",

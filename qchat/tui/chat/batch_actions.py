@@ -9,6 +9,7 @@ from ...locations import Paths
 from ...running_batches import running_batches
 from ...sanitize import one_line
 from ..screens.batch_panel import BatchPanel
+from ..servers.monitor import ServerMonitor
 from ..threads import run_in_daemon_thread
 from ..window import Window
 from .active_settings import ActiveSettings
@@ -18,9 +19,10 @@ from .batch_process import BatchProcess, batch_arguments, progress_lines
 class BatchActions:
     """Runs one batch at a time. Methods may raise `QchatError`."""
 
-    def __init__(self, window: Window, settings: ActiveSettings) -> None:
+    def __init__(self, window: Window, settings: ActiveSettings, monitor: ServerMonitor) -> None:
         self._window = window
         self._settings = settings
+        self._monitor = monitor
         self._file = ""
         self._process: BatchProcess | None = None
 
@@ -41,6 +43,7 @@ class BatchActions:
         )
         self._file = one_line(path.name)
         self._process = BatchProcess(arguments, current.endpoint)
+        self._monitor.own_batch = self._process.pid
         self._window.spawn(self._wait(self._process))
         self._show(self._process)
 
@@ -52,7 +55,8 @@ class BatchActions:
 
     async def _wait(self, process: BatchProcess) -> None:
         code = await run_in_daemon_thread(lambda: process.wait(lambda: None))
-        last = process.messages[-1] if process.messages else ""
+        self._monitor.wake()  # it runs no longer
+        last = process.messages[-1] if code > 1 and process.messages else process.outcome
         text = {
             0: _("The batch of {file} is done. {last}"),
             1: _("The batch of {file} is done; some rows failed. {last}"),

@@ -40,13 +40,17 @@ def batch_arguments(
 class BatchProcess:
     """A running batch. It can be resumed: a stop loses nothing.
 
-    `progress` is the last object of its progress, `messages` its last other lines.
+    `progress` is the last object of its progress, `messages` its last other lines. `outcome` is
+    where the results of a finished run are, else the last message: what follows is advice for a
+    shell.
     """
 
     def __init__(self, arguments: list[str], endpoint: Endpoint) -> None:
         """Start it. Raises `EngineError`."""
         self.progress: dict[str, Any] = {}
         self.messages: list[str] = []
+        self.outcome = ""
+        self._is_settled = False
         environ = dict(os.environ)
         if endpoint.api_key is not None:
             environ[_KEY_VARIABLE] = endpoint.api_key.reveal()
@@ -87,12 +91,15 @@ class BatchProcess:
             value = json.loads(line)
         except ValueError:
             value = None
-        if isinstance(value, dict) and value.get("event") != "message":
+        if isinstance(value, dict) and value.get("event") not in ("message", "warning"):
             self.progress = value
             return
-        text = str(value.get("text", "")) if isinstance(value, dict) else line
+        text = one_line(str(value.get("text", "")) if isinstance(value, dict) else line)
         if text:
-            self.messages = [*self.messages, one_line(text)][-_KEPT_MESSAGES:]
+            self.messages = [*self.messages, text][-_KEPT_MESSAGES:]
+            if not self._is_settled:
+                self.outcome = text
+            self._is_settled = self.progress.get("event") == "summary"
 
     def stop(self) -> None:
         """Interrupt it, as Ctrl+C would."""

@@ -18,9 +18,10 @@ def parse_export_arguments(arguments: str) -> tuple[str, str]:
     if not arguments:
         return "markdown", ""
     if (form := exports.format_of(Path(arguments))) is None:
-        raise UsageError(
-            _("Name the format: /export md {name}, or html, json, jsonl.").format(name=arguments)
-        )
+        suffix = Path(arguments).suffix
+        text = _("{name} is not a format: name md, html, json or jsonl, such as /export md {file}.")
+        file = f"{arguments.removesuffix(suffix)}.md"
+        raise UsageError(text.format(name=suffix.removeprefix(".") or arguments, file=file))
     return form, arguments
 
 

@@ -9,13 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from ...cells import pad, visible_width
 from ...i18n import _
 from ...sanitize import one_line
 from ..transcript.answer_stats import tokens_per_second
+from .dialog import Dialog
 
 if TYPE_CHECKING:
     from ...store import StoredMessage
@@ -25,7 +25,7 @@ _MAX_PROMPT: Final = 1000  # characters of a system prompt
 _MAX_NAME: Final = 44  # cells for the names
 
 
-class AnswerInfo(ModalScreen[None]):
+class AnswerInfo(Dialog[None]):
     """Shows rows of a name and a value."""
 
     DEFAULT_CSS = """

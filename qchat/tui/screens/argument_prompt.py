@@ -6,15 +6,15 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from ...i18n import _
 from ..actions.action import Action
 from ..composer.line_input import LineInput
+from .dialog import Dialog
 
 
-class ArgumentPrompt(ModalScreen[str | None]):
+class ArgumentPrompt(Dialog[str | None]):
     """A field for the argument; the result is its text, None where the user cancelled."""
 
     DEFAULT_CSS = """

@@ -7,13 +7,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from ...i18n import _
+from .dialog import Dialog
 
 
-class BatchPanel(ModalScreen[None]):
+class BatchPanel(Dialog[None]):
     """Shows lines that are read anew twice a second; the batch goes on where it is closed."""
 
     DEFAULT_CSS = """

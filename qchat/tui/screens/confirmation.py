@@ -5,14 +5,14 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from ...i18n import _
 from ...sanitize import one_line
+from .dialog import Dialog
 
 
-class Confirmation(ModalScreen[bool]):
+class Confirmation(Dialog[bool]):
     """A question; the result is True where the user confirms it by Delete or Y.
 
     Enter does not confirm: it may be left over from what opened the question.

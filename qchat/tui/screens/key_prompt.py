@@ -6,16 +6,16 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from ...api.endpoint import Endpoint, Secret, checked_key
 from ...errors import UsageError
 from ...i18n import _
 from ..composer.line_input import LineInput
+from .dialog import Dialog
 
 
-class KeyPrompt(ModalScreen[Secret | None]):
+class KeyPrompt(Dialog[Secret | None]):
     """A field for a key; the result is the key, or None where the user cancelled."""
 
     DEFAULT_CSS = """

@@ -9,7 +9,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message as Event
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from ... import parameters
@@ -18,6 +17,7 @@ from ...i18n import _
 from ...sampling import PRESETS
 from ..composer.line_input import LineInput
 from ..request_settings import Origin, RequestSettings
+from .dialog import Dialog
 
 _NAMES: Final = ("preset", "thinking", *(n for n in parameters.NAMES if n != "thinking"))
 _CHOICES: Final = {"preset": ("", *PRESETS, "none"), "thinking": ("", "on", "off")}
@@ -64,7 +64,7 @@ class ParameterInput(LineInput):
         self.post_message(self.Committed(self))
 
 
-class ParametersScreen(ModalScreen[None]):
+class ParametersScreen(Dialog[None]):
     """Applies each value as its field is left; errors are shown below the field."""
 
     DEFAULT_CSS = """

@@ -9,12 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from ...sanitize import one_line
 from ..composer.line_input import LineInput
+from .dialog import Dialog
 
 Result = TypeVar("Result")
 
@@ -43,7 +43,7 @@ class PickItem:
         )
 
 
-class PickListScreen(ModalScreen[Result | None], Generic[Result]):
+class PickListScreen(Dialog[Result | None], Generic[Result]):
     """A title, a filter, a list, and a note; a subclass turns a key into the result in `pick`.
 
     The result is None where the user closed the screen without picking.
@@ -59,8 +59,9 @@ class PickListScreen(ModalScreen[Result | None], Generic[Result]):
     PickListScreen OptionList {
         border: none; padding: 0; height: auto; max-height: 16; background: $surface;
     }
+    PickListScreen .said { display: none; height: auto; }
+    PickListScreen .said.-error { color: $text-error; }
     PickListScreen .note { color: $text-muted; height: auto; }
-    PickListScreen .note.-error { color: $text-error; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", show=False),
@@ -87,6 +88,7 @@ class PickListScreen(ModalScreen[Result | None], Generic[Result]):
             box.border_title = Content(self._title)
             yield LineInput(placeholder=self._placeholder, compact=True, select_on_focus=False)
             yield OptionList(markup=False)
+            yield Static("", markup=False, classes="said")
             yield Static(self._note, markup=False, classes="note")
 
     def on_mount(self) -> None:
@@ -120,10 +122,11 @@ class PickListScreen(ModalScreen[Result | None], Generic[Result]):
             self._update_options()
 
     def show_note(self, text: str, *, error: bool = False) -> None:
-        """Show a sentence at the bottom; '' restores the usual note."""
-        note = self.query_one(".note", Static)
-        note.update(text or self._note)
-        note.set_class(error, "-error")
+        """Show a sentence above the usual note; '' hides it."""
+        said = self.query_one(".said", Static)
+        said.update(text)
+        said.display = bool(text)
+        said.set_class(error, "-error")
 
     def _update_options(self) -> None:
         options = self.query_one(OptionList)

@@ -8,14 +8,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from ...i18n import _
 from ..composer.line_input import LineInput
+from .dialog import Dialog
 
 
-class PromptVariables(ModalScreen[dict[str, str] | None]):
+class PromptVariables(Dialog[dict[str, str] | None]):
     """A field for each variable; the result has their values, None where it was closed."""
 
     DEFAULT_CSS = """

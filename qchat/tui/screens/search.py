@@ -7,15 +7,15 @@ from rich.style import Style
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 from textual.timer import Timer
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from ...i18n import _
 from ...sanitize import one_line
 from ...store import Hit, StoreError
 from ...store.formatting import date
 from ..composer.line_input import LineInput
+from .dialog import Dialog
 from .virtual_list import DIM, PLAIN, Spans, VirtualList
 
 _PAUSE_SECONDS = 0.1
@@ -56,7 +56,7 @@ class Hits(VirtualList[Hit]):
         return [*spans, (item.snippet[at:], PLAIN)]
 
 
-class SearchScreen(ModalScreen[Hit]):
+class SearchScreen(Dialog[Hit]):
     """A field and the hits: the newest first, titles before messages. The result is a hit."""
 
     DEFAULT_CSS = """
@@ -64,6 +64,7 @@ class SearchScreen(ModalScreen[Hit]):
     SearchScreen Input { height: 1; border: none; padding: 0 1; background: $panel; }
     SearchScreen Input:focus { border: none; }
     SearchScreen Hits { height: 1fr; background: $surface; }
+    SearchScreen .note { padding: 0 1; color: $text-muted; background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", show=False, priority=True),
@@ -85,9 +86,11 @@ class SearchScreen(ModalScreen[Hit]):
         self._hits = Hits()
 
     def compose(self) -> ComposeResult:
-        """The field and the hits."""
+        """The field, the hits, and the keys."""
         yield self._field
         yield self._hits
+        keys = _("↑ ↓: select · Enter: open · Esc: close")
+        yield Static(keys, markup=False, classes="note")
 
     def on_mount(self) -> None:
         """Focus the field."""

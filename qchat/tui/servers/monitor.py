@@ -25,7 +25,8 @@ _UNREACHABLE_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 10.0)  # seconds; the last one
 
 class ServerMonitor:
     """Probes one server periodically. `result` is the last probe's, None before the first;
-    `batches` are those of this person's that ask the same server."""
+    `batches` are those of this person's that ask the same server, `own_batch` is the process of
+    this window's, if there was one: it is not announced."""
 
     class EndpointResolved(Message):
         """A server with `before`'s settings is to be used with those of `endpoint` instead."""
@@ -52,6 +53,7 @@ class ServerMonitor:
         """A server that is reachable is not probed while `is_busy`."""
         self.result: ProbeResult | None = None
         self.batches: Sequence[RunningBatch] = ()
+        self.own_batch: int | None = None
         self._window = window
         self._endpoint = endpoint
         self._settings = settings
@@ -158,7 +160,7 @@ class ServerMonitor:
         batches = await run_in_daemon_thread(lambda: batches_at(state, url))
         known = {batch.path for batch in self.batches}
         for batch in batches:
-            if batch.path not in known:
+            if batch.path not in known and batch.pid != self.own_batch:
                 text = _("A batch runs beside on this server: {summary}")
                 self._window.say(text.format(summary=batch.summary()), seconds=10)
         if batches or self.batches:

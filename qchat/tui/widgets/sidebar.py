@@ -291,6 +291,12 @@ class Sidebar(Vertical):
         """Whether it has the focus."""
         return self.display and (self.list.has_focus or self._field.has_focus)
 
+    @property
+    def covers(self) -> int:
+        """The columns of the conversation that it lies over."""
+        width = self.styles.width
+        return int(width.value) if width and self.display and self.has_class("-over") else 0
+
     def leave(self) -> None:
         """Give up the focus; where it lies over the transcript, disappear."""
         if not self._started:

@@ -38,17 +38,21 @@ class KeyHint(NamedTuple):
 
 
 class EdgeLine(Static):
-    """One line with a left and a right side; `parts` are the right one, as many as fit."""
+    """One line with a left and a right side; `parts` are the right one, as many as fit.
+
+    `covered` is how many of its cells, from the left, lie under something else.
+    """
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, markup=False)
         self.parts: tuple[StatusPart, ...] = ()
+        self.covered = 0
         self._drawn: Content | None = None
 
     @property
     def room(self) -> int:
-        """The cells of the line."""
-        return self.content_size.width or 76
+        """The cells of the line that can be seen."""
+        return max(0, (self.content_size.width or 76) - self.covered)
 
     def on_resize(self, _event: Resize) -> None:
         """Fit both sides to the new width."""
@@ -56,13 +60,13 @@ class EdgeLine(Static):
 
     def draw(self) -> None:
         """Draw both sides, if they have changed."""
-        content = self.line()
+        content = Content(" " * self.covered) + self.line()
         if content != self._drawn:
             self._drawn = content
             self.update(content, layout=False)
 
     def line(self) -> Content:
-        """Return the whole line. Abstract: each line has its own left side."""
+        """Return what can be seen of the line. Abstract: each line has its own left side."""
         raise NotImplementedError  # not abc's: Textual's widgets have a metaclass of their own
 
 
