@@ -14,7 +14,7 @@ from typing import Any
 from ..console import json_text
 from ..errors import EngineError, UsageError
 from ..files import replacing
-from ..i18n import _
+from ..i18n import _, in_brackets
 from ..json_types import JsonObject
 from ..sanitize import clean, one_line
 from . import (
@@ -69,7 +69,7 @@ def markdown(store: Store, conversation: str, *, reasoning: bool) -> str:
     for message in store.messages.bodies(node.id for node in path):
         heading = names.get(message.role, message.role)
         if message.model:
-            heading += f" ({one_line(message.model)})"
+            heading += in_brackets(one_line(message.model))
         parts.append(f"## {heading}")
         if reasoning and message.reasoning:
             thought = clean(message.reasoning).strip("\n")
