@@ -16,6 +16,7 @@ from ...console import table
 from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
+from .load_shapes import shown_name
 from .metrics import RATES, comparable_metrics
 
 FORMAT = 1
@@ -88,12 +89,13 @@ def compare(a: JsonObject, b: JsonObject) -> str:
     for phase in a["phases"]:
         if same := remaining[json.dumps(phase["load"])]:
             has_common_load = True
-            parts.append(f"{phase['name']}\n{_table(phase, same.pop(0))}")
+            parts.append(f"{shown_name(phase)}\n{_table(phase, same.pop(0))}")
         else:
-            parts.append(_("{name}: only in the first result.").format(name=phase["name"]))
+            parts.append(_("{name}: only in the first result.").format(name=shown_name(phase)))
     unmatched = itertools.chain.from_iterable(remaining.values())
     parts += [
-        _("{name}: only in the second result.").format(name=phase["name"]) for phase in unmatched
+        _("{name}: only in the second result.").format(name=shown_name(phase))
+        for phase in unmatched
     ]
     if not has_common_load:
         raise UsageError(_("The two results have no load in common."))
