@@ -160,7 +160,7 @@ def _own() -> None:
 
 
 def _table(fits: "Sequence[Fit]") -> None:
-    from ..console import table
+    from ..console import fitted_table
     from ..engine.fit import gpu_choice
 
     if not fits:
@@ -179,7 +179,7 @@ def _table(fits: "Sequence[Fit]") -> None:
                 f"{fit.requests:,}",
             )
         )
-    click.echo("\n" + table(rows, right=(4, 5)))
+    click.echo("\n" + fitted_table(rows, shrink=1, right=(4, 5)))
     click.echo(
         "\n"
         + _(

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...console import table
+from ...console import fitted_table
 from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
@@ -29,6 +29,9 @@ COMPARED = (
         for stat in ("mean", "p50", "p99")
     ),
 )
+
+_LONGEST = "output_tokens_per_second"
+"""A name that is too long for a terminal beside figures and a verdict."""
 
 _MIN_TAIL_VALUES = 10
 """The fewest values above a percentile for a verdict: with fewer, two runs of the same server vary
@@ -119,9 +122,10 @@ def _table(a: JsonObject, b: JsonObject) -> str:
         verdict = _too_few_values(name, a, b) or _verdict(
             name, x, y, _noise(a, name), _noise(b, name)
         )
-        rows.append((name.replace(".", " "), f"{x:,.2f}", f"{y:,.2f}", f"{y / x:.3f}", verdict))
+        label = _("output tokens/s") if name == _LONGEST else name.replace(".", " ")
+        rows.append((label, f"{x:,.2f}", f"{y:,.2f}", f"{y / x:.3f}", verdict))
     invalid = [_("INVALID: {why}.").format(why=why) for p in (a, b) for why in p["why_invalid"]]
-    return "\n".join([table(rows, right=(1, 2, 3)), *invalid])
+    return "\n".join([fitted_table(rows, shrink=4, right=(1, 2, 3)), *invalid])
 
 
 def _too_few_values(name: str, a: JsonObject, b: JsonObject) -> str | None:
@@ -132,10 +136,10 @@ def _too_few_values(name: str, a: JsonObject, b: JsonObject) -> str | None:
     required = 100 * _MIN_TAIL_VALUES // (100 - int(stat[1:]))
     if latency == "itl_ms":  # one for each token but the first
         n = min(phase["output_tokens"] - phase["answered"] for phase in (a, b))
-        text = _("too few tokens for a verdict ({n:,} of {required:,})")
+        text = _("too few tokens ({n:,} of {required:,})")
     else:
         n = min(phase["answered"] for phase in (a, b))
-        text = _("too few requests for a verdict ({n:,} of {required:,})")
+        text = _("too few requests ({n:,} of {required:,})")
     return text.format(n=n, required=required) if n < required else None
 
 
