@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-from .cells import shortened
+from .cells import shortened, wrap
 from .cells import width as width
 from .i18n import _
 from .sanitize import clean, one_line
@@ -86,6 +86,15 @@ def _part(rows: Sequence[Sequence[str]], kept: Sequence[int], numbers: set[int])
 
 def _columns(text: str) -> int:
     return max(map(width, text.split("\n")))
+
+
+def wrapped(text: str) -> str:
+    """A line for stdout; on a terminal broken between words where it is too narrow."""
+    import shutil
+
+    if not sys.stdout.isatty():
+        return text
+    return "\n".join(wrap(text, shutil.get_terminal_size().columns))
 
 
 def format_size(count: int) -> str:
