@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..console import json_text
-from ..errors import EngineError, UsageError
+from ..errors import EngineError, UsageError, json_fault
 from ..files import replacing
 from ..i18n import _, in_brackets
 from ..json_types import JsonObject
@@ -184,7 +184,8 @@ def _json(line: str, where: str) -> Any:
     except RecursionError:
         raise UsageError(_("{where}: nested too deeply.").format(where=where)) from None
     except ValueError as e:
-        raise UsageError(_("{where}: not valid JSON: {why}.").format(where=where, why=e)) from e
+        text = _("{where}: not valid JSON: {why}.")
+        raise UsageError(text.format(where=where, why=json_fault(e))) from e
 
 
 def _checked(parse: Any, value: Any, where: str) -> Parsed:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...console import fitted_table
-from ...errors import UsageError
+from ...errors import UsageError, json_fault
 from ...i18n import _
 from ...json_types import JsonObject
 from .load_shapes import shown_name
@@ -49,7 +49,8 @@ def read_result(path: Path) -> JsonObject:
     except OSError as e:
         raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=_(e.strerror))) from e
     except (ValueError, RecursionError) as e:
-        raise UsageError(_("{file} is not JSON: {why}.").format(file=path, why=e)) from e
+        why = json_fault(e) if isinstance(e, ValueError) else e
+        raise UsageError(_("{file} is not JSON: {why}.").format(file=path, why=why)) from e
     if not _is_result(result):
         raise UsageError(_("{file} is not a result of qchat bench --json.").format(file=path))
     parsed: JsonObject = result
