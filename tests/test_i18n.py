@@ -130,6 +130,7 @@ def test_help_is_chinese_and_fits_into_80_columns(tmp_path: Path, command: str) 
         (["ask", "--top-k", "x", "q"], "'--top-k' 的值无效"),
         (["chats", "show", "x", "y"], "错误：多余的参数"),
         (["completion"], "缺少参数"),
+        (["ask", "--base-url", "foo", "hi"], "错误：--base-url：'foo' 前面缺少"),
         (["chats", "rename", "x"], "缺少参数 'TITLE...'。"),
         (["recipes", "--update", "nosuch"], "没有此文件或目录"),
         (["completion", "ash"], "不在可选值之中"),

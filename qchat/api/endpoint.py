@@ -270,7 +270,7 @@ def normalise(url: str, source: str = "--base-url") -> str:
     text = url.strip()
     why = _address_error(text)
     if why:
-        raise UsageError(f"{source}: {why}")
+        raise UsageError(_("{place}: {message}").format(place=source, message=why))
     parts = urlsplit(text)
     path = parts.path.rstrip("/") or "/v1"
     return f"{parts.scheme}://{parts.netloc.lower()}{path}"
