@@ -53,7 +53,9 @@ def status(name: str) -> RunStatus:
         is_locked, manifest = False, load_manifest(files.manifest)
     if manifest is None and not is_locked:
         text = _("No run of qchat has written {name}.")
-        raise UsageError(text.format(name=files.results))
+        if files.results != Path(name):  # the name was taken for that of an input
+            text = _("No run of qchat has written {name}, nor {results} from it.")
+        raise UsageError(text.format(name=name, results=files.results))
     holder = holder_of(files.lock)
     progress = holder.pop("progress", None)
     holder = {key: holder[key] for key in ("host", "pid", "start") if key in holder}

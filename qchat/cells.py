@@ -50,6 +50,13 @@ def pad(text: str, columns: int) -> str:
     return text + " " * (columns - visible_width(text))
 
 
+def shortened(text: str, columns: int) -> str:
+    """The text, or as much of it as fits into `columns` with an ellipsis at its end."""
+    if width(text) <= columns:
+        return text
+    return text[: _cut(text, columns - 1)] + "…"
+
+
 def wrap(text: str, columns: int) -> Iterator[str]:
     """Yield the lines of one paragraph, each of at most `columns`; longer words are cut."""
     line, used, gap = "", 0, ""

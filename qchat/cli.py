@@ -88,6 +88,19 @@ class _ClosedPipeError(Exception):
     """A BrokenPipeError on its way past click, which would exit with 1 (some rows failed)."""
 
 
+class _UsageContext(click.Context):
+    """A context whose errors of usage show its usage line: click leaves it out where an option has
+    no value."""
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> Any:
+        if isinstance(error, click.UsageError) and error.ctx is None:
+            error.ctx = self
+        return super().__exit__(kind, error, traceback)
+
+
+click.Command.context_class = _UsageContext
+
+
 class LazyGroup(click.Group):
     """Commands known by name and one line; a module is imported when its command is used."""
 
@@ -116,7 +129,9 @@ class LazyGroup(click.Group):
             from difflib import get_close_matches
 
             text = _("No such command {name!r}.").format(name=name)
-            near = get_close_matches(name.lower(), COMMANDS, n=1, cutoff=0.5)
+            typed = name.lower()
+            near = [command for command in COMMANDS if sorted(command) == sorted(typed)]
+            near = near or get_close_matches(typed, COMMANDS, n=1, cutoff=0.7)
             if near:
                 text += sentence_gap() + _("Did you mean {near!r}?").format(near=near[0])
             else:

@@ -93,12 +93,14 @@ def _json_object(ctx: click.Context, param: click.Parameter, value: str | None) 
         return {}
     import json
 
+    from .errors import json_fault
+
     try:
         parsed = json.loads(value, parse_constant=_no_constant)
     except RecursionError:
         raise click.BadParameter(_("The JSON is nested too deeply.")) from None
     except ValueError as e:
-        raise click.BadParameter(_("This is not JSON: {why}.").format(why=e)) from None
+        raise click.BadParameter(_("This is not JSON: {why}.").format(why=json_fault(e))) from None
     if not isinstance(parsed, dict):
         raise click.BadParameter(_('This must be a JSON object, such as {"n": 2}.'))
     return parsed

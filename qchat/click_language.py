@@ -8,10 +8,18 @@ more, its words stay English.
 
 import sys
 
-from click import types
+from click import exceptions, types
 
 from . import i18n
 from .i18n import _
+
+_click_missing_parameter = exceptions.MissingParameter.format_message
+
+
+def _missing_parameter(error: exceptions.MissingParameter) -> str:
+    """Click's message; its full stop does not go through its translation."""
+    text = _click_missing_parameter(error)
+    return text.removesuffix(".") + _(".") if text.endswith(".") else text
 
 
 def install() -> None:
@@ -23,6 +31,7 @@ def install() -> None:
             for attribute, function in (("_", i18n._), ("ngettext", i18n.plural)):
                 if attribute in vars(module):
                     setattr(module, attribute, function)
+    exceptions.MissingParameter.format_message = _missing_parameter  # type: ignore[method-assign]
     numbers = {"Int": _("integer"), "Float": _("number")}
     for prefix, number in numbers.items():
         for suffix in ("ParamType", "Range"):

@@ -5,9 +5,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from .cells import shortened, wrap
 from .cells import width as width
 from .i18n import _
 from .sanitize import clean, one_line
+
+_NARROWEST = 8  # cells that a column keeps when it is cut
 
 
 def color_choice() -> bool | None:
@@ -41,6 +44,57 @@ def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
             padded.append(gap + cell if i in numbers else cell + gap)
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
+
+
+def fitted_table(
+    rows: Sequence[Sequence[str]],
+    shrink: int,
+    right: Iterable[int] = (),
+    drop: Iterable[int] = (),
+) -> str:
+    """A `table` for stdout. Where that is a terminal too narrow for it, the columns of `drop` are
+    left out, one after the other, then the cells of the column `shrink` are cut. A pipe gets all.
+    """
+    import shutil
+
+    numbers, text = set(right), table(rows, right)
+    if not sys.stdout.isatty():
+        return text
+    columns = shutil.get_terminal_size().columns
+    kept = list(range(len(rows[0])))
+    for number in drop:
+        if _columns(text) > columns:
+            kept.remove(number)
+            text = _part(rows, kept, numbers)
+    excess = _columns(text) - columns
+    if excess > 0:
+        widest = max(width(one_line(row[shrink])) for row in rows)
+        room = max(widest - excess, _NARROWEST)
+        cut = [
+            [shortened(one_line(cell), room) if i == shrink else cell for i, cell in enumerate(row)]
+            for row in rows
+        ]
+        text = _part(cut, kept, numbers)
+    return text
+
+
+def _part(rows: Sequence[Sequence[str]], kept: Sequence[int], numbers: set[int]) -> str:
+    """The table of some of the columns."""
+    right = [at for at, number in enumerate(kept) if number in numbers]
+    return table([[row[number] for number in kept] for row in rows], right)
+
+
+def _columns(text: str) -> int:
+    return max(map(width, text.split("\n")))
+
+
+def wrapped(text: str) -> str:
+    """A line for stdout; on a terminal broken between words where it is too narrow."""
+    import shutil
+
+    if not sys.stdout.isatty():
+        return text
+    return "\n".join(wrap(text, shutil.get_terminal_size().columns))
 
 
 def format_size(count: int) -> str:

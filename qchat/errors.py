@@ -154,6 +154,16 @@ def sentence(text: str) -> str:
     return text if text.endswith(tuple(".!?。！？")) else text + _(".")
 
 
+def json_fault(error: ValueError) -> str:
+    """Where a text is no JSON, for a sentence, or what else `error` says. Python's own words are
+    English in every language."""
+    line = getattr(error, "lineno", None)  # of a JSONDecodeError; its module is slow to import
+    if line is None:
+        return str(error)
+    text = _("see line {line}, column {column}")
+    return text.format(line=line, column=getattr(error, "colno", 1))
+
+
 def error_message(body: Any) -> str:
     """The server's own words in an error body of any known shape, or ''.
 

@@ -3,12 +3,15 @@
 A paragraph that begins with a line of ``\\b`` keeps its lines.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 
 import click
 
-from .cells import pad, visible_width, wrap
+from .cells import pad, visible_width, width, wrap
 from .i18n import _, sentence_gap
+
+_punctuation = re.compile("[、。，：；？！（）“”]")  # Chinese alone; a quote in English is straight
 
 
 class CellHelpFormatter(click.HelpFormatter):
@@ -69,8 +72,23 @@ def _wrapped_paragraphs(text: str, columns: int) -> Iterator[list[str]]:
             continue
         first = paragraph[0]
         indent = " " * (len(first) - len(first.lstrip()))
-        joined = " ".join([first.lstrip(), *paragraph[1:]])
+        joined = _joined([first.lstrip(), *paragraph[1:]])
         yield [indent + line for line in wrap(joined, columns - len(indent))]
+
+
+def _joined(lines: list[str]) -> str:
+    """One line of several. Chinese has no space where a line of the source ends, neither between
+    two wide characters nor beside full-width punctuation."""
+    text = lines[0]
+    for line in lines[1:]:
+        last, first = text[-1:], line[:1]
+        both_wide = width(last) == width(first) == 2
+        text += (
+            line
+            if both_wide or _punctuation.match(last) or _punctuation.match(first)
+            else f" {line}"
+        )
+    return text
 
 
 def _paragraphs(text: str) -> Iterator[list[str]]:

@@ -58,7 +58,8 @@ def _write_section(
 def similar_options(name: str, options: Sequence[str]) -> list[str]:
     """Return the options that a person who typed `name` may have meant, the likeliest first.
 
-    Meant are names with the same beginning, the same words, or nearly the same characters.
+    Meant are names with the same beginning, the same words, or nearly the same characters, which
+    may be in another order.
     """
     typed = name.lstrip("-").replace("_", "-").lower()
     if len(typed) < 3:
@@ -68,8 +69,9 @@ def similar_options(name: str, options: Sequence[str]) -> list[str]:
         other = option.lstrip("-")
         ratio = SequenceMatcher(None, typed, other).ratio()
         begins = other.startswith(typed) or (len(other) >= 3 and typed.startswith(other))
+        swapped = sorted(typed) == sorted(other)
         words, other_words = set(typed.split("-")), set(other.split("-"))
-        if begins or words <= other_words or other_words <= words or ratio >= SIMILAR:
+        if begins or swapped or words <= other_words or other_words <= words or ratio >= SIMILAR:
             ranked.append((-ratio, option))
     return [option for _ratio, option in sorted(ranked)[:MAX_SUGGESTIONS]]
 

@@ -115,6 +115,11 @@ def comma() -> str:
     return ", " if language() == ENGLISH else "，"
 
 
+def in_brackets(text: str) -> str:
+    """`text` in the brackets that follow a word: after a space, but full-width ones without it."""
+    return f" ({text})" if language() == ENGLISH else f"（{text}）"
+
+
 def N_(text: str) -> str:  # noqa: N802  (the name that translators know)
     """`text` as it is, but in the catalogue: for a table whose texts are translated later."""
     return text

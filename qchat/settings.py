@@ -147,7 +147,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
             values[key.name], origins[key.name] = value, key.variable
     preset = values.get("preset")
     if preset is not None and preset not in PRESETS:
-        raise UsageError(f"{origins['preset']}: {unknown_preset(preset)}")
+        text = _("{place}: {message}")
+        raise UsageError(text.format(place=origins["preset"], message=unknown_preset(preset)))
     if (language := values.get("language")) is not None and match_language(language) is None:
         text = _("{where}: the language must be {names}, not {name!r}.")
         names = _(" or ").join(LANGUAGES)
@@ -343,7 +344,8 @@ class _ConfigFile(NamedTuple):
             text = _("unknown key {key!r}").format(key=key)
             if near:
                 text += _(", did you mean {near!r}?").format(near=near[0])
-                raise UsageError(f"{self.place(*at, key)}: {text}")
+                where = self.place(*at, key)
+                raise UsageError(_("{place}: {message}").format(place=where, message=text))
             text += _("; keys here are {names}").format(names=", ".join(allowed))
             raise self.error((*at, key), text)
 

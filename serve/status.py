@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help=_("Print one JSON object."))
 def status(as_json: bool) -> int:
     """Print the state from the records, the logs, /proc and the servers' health checks."""
+    from ..cells import shortened
     from ..running_batches import running_batches
     from ..sanitize import one_line
     from ..settings import Paths
@@ -69,7 +70,7 @@ def status(as_json: bool) -> int:
     if foreign:
         click.echo("\n" + _("Other vLLM processes, not started by qchat serve:"))
     for pid, command in foreign:
-        click.echo(f"  {pid}  {command[:100]}")
+        click.echo(f"  {pid}  {shortened(command, 100)}")
     return code
 
 

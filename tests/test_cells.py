@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qchat.cells import pad, visible_width, width, wrap
+from qchat.cells import pad, shortened, visible_width, width, wrap
 
 TEXTS = st.text(alphabet="ab-中文，。（）“”… 1{}", max_size=80)
 
@@ -14,6 +14,19 @@ TEXTS = st.text(alphabet="ab-中文，。（）“”… 1{}", max_size=80)
 )
 def test_width(text: str, cells: int) -> None:
     assert width(text) == cells
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "short"),
+    [
+        ("abcdef", 6, "abcdef"),
+        ("abcdef", 5, "abcd…"),
+        ("中文中文", 6, "中文…"),
+        ("中文", 4, "中文"),
+    ],
+)
+def test_a_shortened_text_says_so(text: str, columns: int, short: str) -> None:
+    assert shortened(text, columns) == short
 
 
 def test_colours_take_no_cells() -> None:

@@ -85,7 +85,9 @@ def test_the_table_and_the_commands_agree() -> None:
     [
         (["aks"], "Did you mean 'ask'?"),
         (["bacth"], "Did you mean 'batch'?"),
+        (["batch", "--status"], "Usage: qchat batch [OPTIONS] INPUT..."),
         (["Models"], "Did you mean 'models'?"),
+        (["bogus"], "Commands are tui, ask, batch"),
         (["xyzzy"], "Commands are tui, ask, batch"),
         (["--versoin"], "--version"),
         (["ask", "--temprature", "1", "x"], "--temperature"),

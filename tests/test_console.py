@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from qchat.console import styled
+from qchat.cells import width
+from qchat.console import fitted_table, styled, table
 
 
 class Terminal(io.StringIO):
@@ -55,3 +56,29 @@ def test_a_command_in_a_pipe_follows(
         timeout=120,
     )
     assert (b"\x1b[" in done.stdout) is colours
+
+
+ROWS = [
+    ("ID", "STATUS", "DONE", "ENDPOINT"),
+    ("batch_0123456789abcdef", "completed", "1,000", "/v1/chat/completions"),
+    ("批处理任务的名称", "failed", "1", "/v1/embeddings"),
+]
+
+
+def fitted(monkeypatch: pytest.MonkeyPatch, columns: int, *, terminal: bool = True) -> str:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    return fitted_table(ROWS, shrink=0, right=(2,), drop=(3,))
+
+
+def test_a_table_leaves_out_and_cuts_what_a_terminal_has_no_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert fitted(monkeypatch, 80) == table(ROWS, right=(2,))
+    without = fitted(monkeypatch, 50)
+    assert "ENDPOINT" not in without and "batch_0123456789abcdef  completed" in without
+    for columns in (38, 34, 30):
+        cut = fitted(monkeypatch, columns).splitlines()
+        assert max(map(width, cut)) <= columns
+        assert cut[0].startswith("ID") and "…" in cut[1] and cut[1].endswith("completed  1,000")
+    assert fitted(monkeypatch, 30, terminal=False) == table(ROWS, right=(2,))

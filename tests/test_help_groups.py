@@ -39,6 +39,7 @@ def test_an_option_without_a_group_is_still_listed() -> None:
         ("--max-new-tokens", ["--max-tokens"]),
         ("--url", ["--base-url"]),
         ("--temprature", ["--temperature"]),
+        ("--sede", ["--seed"]),
         ("--n", []),
         ("--quantity", []),
     ],

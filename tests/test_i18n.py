@@ -83,6 +83,14 @@ def test_variable_then_setting_then_locale(
     assert choose_language({"QCHAT_HOME": str(tmp_path), **environ}) == language
 
 
+MEANT_SPACES = ("例如 好", "蓝色 天空", "名称 密钥")  # words of an example, of a file's line
+
+
+def flowing(text: str) -> str:
+    """The prose of a help, without the columns of its lists."""
+    return "\n".join(line.lstrip() for line in text.splitlines() if not re.match(r"  \S+  ", line))
+
+
 COMMANDS = (
     *("tui", "ask", "batch", "chats", "serve", "status", "logs", "stop", "restart", "doctor"),
     *("bench", "models", "recipes", "config", "completion"),
@@ -96,8 +104,7 @@ def test_help_is_chinese_and_fits_into_80_columns(tmp_path: Path, command: str) 
     assert english.returncode == chinese.returncode == 0
     assert not CJK.search(english.stdout.replace("图谱", "").replace("天空", ""))
     for output in (english.stdout, chinese.stdout):
-        long_lines = [line for line in output.splitlines() if width(line) > 80]
-        assert long_lines == [line for line in long_lines if "qchat" in line]  # examples
+        assert [line for line in output.splitlines() if width(line) > 80] == []
     # Nothing is left in English: a line of prose has none, or is a list of names.
     left = [
         line
@@ -106,6 +113,10 @@ def test_help_is_chinese_and_fits_into_80_columns(tmp_path: Path, command: str) 
         and not re.match(r"\s+(qchat|git|ssh|zcat|\S+ \|)", line)
     ]
     assert left == []
+    # A line break of the source is no space between Chinese characters.
+    wide = "[\u3001-\u9fff\uff00-\uffef]"
+    stray = re.findall(f"{wide}+ {wide}+", flowing(chinese.stdout))
+    assert [part for part in stray if not part.endswith(MEANT_SPACES)] == []
     # Both speak of the same options.
     options = re.compile(r"(?<![\w-])--[a-z][\w-]*")
     assert set(options.findall(chinese.stdout)) == set(options.findall(english.stdout))
@@ -119,6 +130,9 @@ def test_help_is_chinese_and_fits_into_80_columns(tmp_path: Path, command: str) 
         (["ask", "--top-k", "x", "q"], "'--top-k' 的值无效"),
         (["chats", "show", "x", "y"], "错误：多余的参数"),
         (["completion"], "缺少参数"),
+        (["ask", "--base-url", "foo", "hi"], "错误：--base-url：'foo' 前面缺少"),
+        (["chats", "rename", "x"], "缺少参数 'TITLE...'。"),
+        (["recipes", "--update", "nosuch"], "没有此文件或目录"),
         (["completion", "ash"], "不在可选值之中"),
         (["logs", "nobody"], "错误：没有名为 nobody 的服务的日志。"),
     ],
@@ -172,6 +186,21 @@ def _keys(text: str) -> list[object]:
         return type(value).__name__
 
     return [shape(json.loads(line)) for line in text.splitlines()]
+
+
+def test_chinese_has_its_own_punctuation_in_joined_texts(tmp_path: Path) -> None:
+    code = (
+        "from qchat.serve.doctor.command import _summary\n"
+        "from qchat.i18n import in_brackets\n"
+        "print(_summary(1, 0), 'demo' + in_brackets('http://x'))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "QCHAT_LANG": "zh_CN", "PYTHONIOENCODING": "utf-8"},
+    )
+    assert run.stdout == "1 个问题，0 个警告。 demo（http://x）\n"
 
 
 def test_the_systems_words_are_translated(tmp_path: Path) -> None:

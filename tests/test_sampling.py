@@ -248,7 +248,7 @@ def test_every_option_reaches_the_value() -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--extra-body", "{"], "not JSON"),
+        (["--extra-body", "{"], "not JSON: see line 1, column 2."),
         (["--extra-body", "[1]"], "JSON object"),
         (["--extra-body", '{"a": NaN}'], "NaN"),
         (["--extra-body", "[" * 100_000], "JSON"),

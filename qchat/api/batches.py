@@ -89,8 +89,6 @@ class BatchesClient:
             value = self._client.request(method, path, **options)
         except ServerError as error:
             failure = error.failure
-            if failure.status == 404 and failure.message.startswith("No "):
-                raise UsageError(failure.message) from error
             if failure.status in (400, 404, 409):
                 raise UsageError(self._refusal(failure)) from error
             raise

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from ..i18n import in_brackets
 from ..settings import Settings
 from . import endpoint as endpoints
 from .endpoint import Endpoint
@@ -31,7 +32,7 @@ def find_servers(settings: Settings) -> Iterator[tuple[Endpoint, str]]:
     for server in running_servers(settings):
         if server.endpoint is not None and server.endpoint.base_url not in seen:
             seen.add(server.endpoint.base_url)
-            yield server.endpoint, f"qchat serve ({server.name})"
+            yield server.endpoint, "qchat serve" + in_brackets(server.name)
     places = [
         (Endpoint(f"http://127.0.0.1:{port}/v1", origin="default"), program)
         for port, program in USUAL_PORTS.items()

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ..errors import EngineError, QchatError, UsageError
-from ..i18n import _
+from ..i18n import _, in_brackets
 from ..settings import ServerProfile, Settings
 from . import endpoint as endpoints
 from .endpoint import Endpoint
@@ -122,7 +122,7 @@ def only_running_server(settings: Settings) -> Endpoint | None:
 def format_servers(servers: list[LocalServer]) -> str:
     """Format their addresses and names for a sentence."""
     return ", ".join(
-        one.name if one.endpoint is None else f"{one.endpoint.base_url} ({one.name})"
+        one.name if one.endpoint is None else one.endpoint.base_url + in_brackets(one.name)
         for one in servers
     )
 

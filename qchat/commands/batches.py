@@ -289,6 +289,7 @@ def _open(server: str | None, base_url: str | None, api_key_env: str | None) -> 
 
 def _find(client: "BatchesClient", batch_id: str) -> dict[str, Any]:
     """Return the batch with an id or its beginning. Raises `UsageError`, `ServerError`."""
+    batch_id = batch_id.removesuffix("…")  # copied from a list on a narrow terminal
     try:
         return client.batch(batch_id)
     except UsageError:

@@ -33,7 +33,7 @@ _MOMENTS = {
 
 def batch_table(batches: Sequence[dict[str, Any]]) -> str:
     """Return a line for each batch."""
-    from ..console import table
+    from ..console import fitted_table
 
     heading = (
         _("ID"),
@@ -56,7 +56,8 @@ def batch_table(batches: Sequence[dict[str, Any]]) -> str:
         )
         for batch in batches
     ]
-    return table([heading, *rows], right=(2, 3, 4))
+    # An id may be cut: its beginning names the batch, too.
+    return fitted_table([heading, *rows], shrink=0, right=(2, 3, 4), drop=(6,))
 
 
 def batch_text(batch: dict[str, Any]) -> str:

@@ -120,7 +120,7 @@ def _toml(value: object) -> str:
 
 
 def _show(settings: Settings) -> None:
-    from ..console import table
+    from ..console import fitted_table
 
     file = settings.paths.config_file
     state = "" if file.exists() else _(" (missing; `qchat config init` writes one)")
@@ -139,11 +139,11 @@ def _show(settings: Settings) -> None:
     for name, keys in settings.tui.keys.items():
         key = f"tui.keys.{name}"
         rows.append((key, keys or "-", settings.where(key)))
-    click.echo(table(rows))
+    click.echo(fitted_table(rows, shrink=2))
     if settings.servers:
         servers = [(_("SERVER"), _("ADDRESS"), _("MODEL"), _("KEY"), _("FROM"))]
         servers += [_server_row(settings, server) for server in settings.servers.values()]
-        click.echo("\n" + table(servers))
+        click.echo("\n" + fitted_table(servers, shrink=3, drop=(4,)))
     click.echo("\n" + _in_use(settings))
 
 

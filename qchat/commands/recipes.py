@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ..engine.fit.model_needs import ModelNeeds
     from ..engine.machine.hardware import Machine
 
+_SHOWN = 3  # of the recipes that do not fit, where none does
+
 
 @click.command(
     help=_(
@@ -97,10 +99,12 @@ def recipes(
     fitting = [fit for fit in fits if fit.fits]
     refused = [fit for fit in fits if not fit.fits]
     _table(fitting)
-    if fitting and not with_reasons and sys.stdout.isatty():
+    if with_reasons or not sys.stdout.isatty():
+        _refused(refused)
+    elif fitting:
         _refused_count(len(refused))
     else:
-        _refused(refused)
+        _nearest(refused, context or 0)
     _own()
 
 
@@ -160,7 +164,7 @@ def _own() -> None:
 
 
 def _table(fits: "Sequence[Fit]") -> None:
-    from ..console import table
+    from ..console import fitted_table
     from ..engine.fit import gpu_choice
 
     if not fits:
@@ -179,7 +183,7 @@ def _table(fits: "Sequence[Fit]") -> None:
                 f"{fit.requests:,}",
             )
         )
-    click.echo("\n" + table(rows, right=(4, 5)))
+    click.echo("\n" + fitted_table(rows, shrink=1, right=(4, 5)))
     click.echo(
         "\n"
         + _(
@@ -200,9 +204,29 @@ def _refused_count(n: int) -> None:
         click.echo("\n" + text.format(n=n))
 
 
+def _nearest(fits: "Sequence[Fit]", context: int) -> None:
+    """Say of a few that do not fit why: those with the least weights, of those that come nearest
+    to the context. All of them would fill several screens."""
+
+    def distance(fit: "Fit") -> tuple[bool, int, int]:
+        impossible = fit.needs.is_quantized and not fit.devices  # on the CPU at any size
+        return impossible, max(context - fit.limit, 0), fit.weights_mib
+
+    if len(fits) <= _SHOWN:
+        _refused(fits)
+        return
+    text = _("The nearest of {n} that do not fit (qchat recipes --all shows the others, too):")
+    click.echo("\n" + text.format(n=len(fits)))
+    _refusals(sorted(fits, key=distance)[:_SHOWN])
+
+
 def _refused(fits: "Sequence[Fit]") -> None:
     if fits:
         click.echo("\n" + _("Do not fit:"))
+        _refusals(fits)
+
+
+def _refusals(fits: "Sequence[Fit]") -> None:
     for fit in fits:
         text = _("  {name} ({precision}): {why}")
         click.echo(text.format(name=fit.name, precision=fit.precision, why=fit.refusal))
@@ -212,6 +236,7 @@ def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool
     from ..console import json_text
     from ..engine.fit.fitting import best_fit, fit_needs, fit_variant, next_best, rank_fits
     from ..engine.recipes.catalog import find_recipe, load_recipes
+    from .recipe_budget import format_budget, format_sources
 
     match = find_recipe(name)
     if match is None:
@@ -224,7 +249,7 @@ def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool
         click.echo(json_text(_values(fit)))
         return
     click.echo(format_budget(fit, machine))
-    click.echo(_sources(fit))
+    click.echo(format_sources(fit))
     if fit.refusal is None:
         return
     alternative = next_best(fit, rank_fits(load_recipes(), machine, request))
@@ -267,97 +292,6 @@ def unknown_recipe(name: str) -> str:
         alternative = _("A model without one works too: qchat serve {model}")
         text += sentence_gap() + alternative.format(model=model)
     return text
-
-
-def format_budget(fit: "Fit", machine: "Machine") -> str:
-    """Format the memory budget of a `Fit`, a step per line."""
-    from ..console import table
-    from ..engine.fit import gpu_choice
-
-    each = _(" of each") if fit.gpus > 1 else ""
-    fixed = fit.kv_fixed_mib
-    if fit.devices:
-        where = f"{gpu_choice.labels(fit.devices)} ({fit.devices[0].name})"
-        budget = [
-            (_("GPU memory") + each, _mib(fit.memory_mib)),
-            (_("× {share} used by vLLM").format(share=fit.share), _mib(fit.budget_mib)),
-        ]
-    else:
-        where = _("the CPU")
-        budget = [
-            (_("free memory"), _mib(machine.free_mib)),
-            (_("× {share} of it").format(share=fit.share), _mib(fit.budget_mib)),
-        ]
-    rows = [
-        *budget,
-        (_("− weights") + each, _mib(fit.weights_mib)),
-        (_("− overhead of vLLM, an estimate"), _mib(fit.reserve_mib)),
-        (_("= available for the KV cache"), _mib(fit.room_mib)),
-        *([] if fit.gpus else [(_("KV cache, allocated of it"), _mib(fit.kv_mib))]),
-        *([(_("− for each request, whatever its length"), _mib(fixed))] if fixed else []),
-        (_per_token(fit), _("{n:,} tokens").format(n=fit.kv_tokens)),
-        (_("maximum context of the model"), _("{n:,} tokens").format(n=fit.limit)),
-        (_("context"), _("{n:,} tokens").format(n=fit.context)),
-        (_("concurrent requests of that length"), f"{fit.requests:,}"),
-    ]
-    head = _("{model} ({precision}) on {where}").format(
-        model=fit.model, precision=fit.precision, where=where
-    )
-    return head + "\n" + table(rows, right=(1,))
-
-
-def _per_token(fit: "Fit") -> str:
-    """The bytes of a token, with the factors where all layers have the same attention."""
-    groups = fit.needs.kv_cache.groups
-    if len(groups) == 1 and groups[0].grows and groups[0].elements:
-        group = groups[0]
-        heads = -(-group.kv_heads // fit.tensor)
-        text = _("{layers} layers × {heads} KV heads × {dim} × 2 × {bytes} bytes")
-        detail = text.format(
-            layers=group.layers,
-            heads=heads,
-            dim=group.elements // 2,
-            bytes=f"{fit.kv_bytes / (group.layers * heads * group.elements):g}",
-        )
-    else:
-        # An index beside the keys and values has layers of its own, which are the same ones.
-        growing = sum(group.layers for group in groups if group.grows and group.elements)
-        detail = _("{n} layers keep every token").format(n=growing)
-        if not growing:
-            detail = _("several tokens share an entry")
-    text = _("÷ {n:,} KiB per token: {detail}")
-    return text.format(n=round(fit.kv_bytes / 1024), detail=detail)
-
-
-def _sources(fit: "Fit") -> str:
-    """Where the recipe's statements and the size of the weights come from."""
-    recipe, variant = fit.needs.recipe, fit.needs.variant
-    if recipe is None or variant is None:
-        return ""
-    basis = {
-        "measured": _("measured"),
-        "stored": _("the size of the files"),
-        "computed": _("computed from the number of parameters"),
-        "minimum": _("an estimate from the memory that the source asks for"),
-    }[variant.basis]
-    lines = [
-        "",
-        _("weights: {basis}").format(basis=basis),
-        _("source: {source}, {date}").format(source=recipe.source, date=recipe.date),
-    ]
-    if recipe.shape_source:
-        lines.append(_("KV cache: {source}").format(source=recipe.shape_source))
-    if recipe.origin:
-        lines.append(
-            _("added by qchat recipes --update from {origin}").format(origin=recipe.origin)
-        )
-    if recipe.min_vllm:
-        lines.append(_("needs vLLM {version} or newer").format(version=recipe.min_vllm))
-    return "\n".join(lines)
-
-
-def _mib(n: int) -> str:
-    return _("{n:,} MiB").format(n=n)
 
 
 def _values(fit: "Fit") -> dict[str, Any]:

@@ -7,6 +7,7 @@ from ..errors import UsageError
 from ..i18n import _
 from ..json_types import JsonObject
 from ..store import AnswerRecorder, MessageState, Store, StoredConversation, StoreError
+from .chat_selection import select_conversation
 
 if TYPE_CHECKING:
     from ..api.stream import StreamProgress
@@ -98,17 +99,9 @@ class SavedAsk:
 
 
 def _find(store: Store, conversation_id: str | None) -> StoredConversation:
-    if conversation_id is None:
-        last = store.conversations.last()
-        if last is None:
-            raise UsageError(_("There is no conversation to continue."))
-        matches = [last]
-    else:
-        matches = store.conversations.find(conversation_id)
-    if len(matches) != 1:
-        text = _("{id!r} matches no conversation, or several; see: qchat chats list")
-        raise UsageError(text.format(id=conversation_id))
-    conversation = matches[0]
+    if conversation_id is None and store.conversations.last() is None:
+        raise UsageError(_("There is no conversation to continue."))
+    conversation = select_conversation(store, conversation_id)
     if conversation.deleted is not None:
         text = _("{id} was deleted; restore it first: qchat chats restore {id}")
         raise UsageError(text.format(id=conversation.id))

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..console import json_text
-from ..errors import EngineError, UsageError
+from ..errors import EngineError, UsageError, json_fault
 from ..files import replacing
-from ..i18n import _
+from ..i18n import _, in_brackets
 from ..json_types import JsonObject
 from ..sanitize import clean, one_line
 from . import (
@@ -69,7 +69,7 @@ def markdown(store: Store, conversation: str, *, reasoning: bool) -> str:
     for message in store.messages.bodies(node.id for node in path):
         heading = names.get(message.role, message.role)
         if message.model:
-            heading += f" ({one_line(message.model)})"
+            heading += in_brackets(one_line(message.model))
         parts.append(f"## {heading}")
         if reasoning and message.reasoning:
             thought = clean(message.reasoning).strip("\n")
@@ -184,7 +184,8 @@ def _json(line: str, where: str) -> Any:
     except RecursionError:
         raise UsageError(_("{where}: nested too deeply.").format(where=where)) from None
     except ValueError as e:
-        raise UsageError(_("{where}: not valid JSON: {why}.").format(where=where, why=e)) from e
+        text = _("{where}: not valid JSON: {why}.")
+        raise UsageError(text.format(where=where, why=json_fault(e))) from e
 
 
 def _checked(parse: Any, value: Any, where: str) -> Parsed:

@@ -112,7 +112,8 @@ def _parse(text: str, place: str) -> Keys:
         words, limits = _split(line, at)
         if not words:
             continue
-        name = words[0] if len(words) == 2 else _("line {n}").format(n=number)
+        # The name stands in logs and metrics, which have one language.
+        name = words[0] if len(words) == 2 else f"line {number}"
         if name in digests:
             raise UsageError(_("{at}: the name {name} occurs twice.").format(at=at, name=name))
         digest = _digest(check(words[-1], at))

@@ -12,10 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...console import table
-from ...errors import UsageError
+from ...console import fitted_table
+from ...errors import UsageError, json_fault
 from ...i18n import _
 from ...json_types import JsonObject
+from .load_shapes import shown_name
 from .metrics import RATES, comparable_metrics
 
 FORMAT = 1
@@ -28,6 +29,9 @@ COMPARED = (
         for stat in ("mean", "p50", "p99")
     ),
 )
+
+_LONGEST = "output_tokens_per_second"
+"""A name that is too long for a terminal beside figures and a verdict."""
 
 _MIN_TAIL_VALUES = 10
 """The fewest values above a percentile for a verdict: with fewer, two runs of the same server vary
@@ -45,7 +49,8 @@ def read_result(path: Path) -> JsonObject:
     except OSError as e:
         raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=_(e.strerror))) from e
     except (ValueError, RecursionError) as e:
-        raise UsageError(_("{file} is not JSON: {why}.").format(file=path, why=e)) from e
+        why = json_fault(e) if isinstance(e, ValueError) else e
+        raise UsageError(_("{file} is not JSON: {why}.").format(file=path, why=why)) from e
     if not _is_result(result):
         raise UsageError(_("{file} is not a result of qchat bench --json.").format(file=path))
     parsed: JsonObject = result
@@ -88,12 +93,13 @@ def compare(a: JsonObject, b: JsonObject) -> str:
     for phase in a["phases"]:
         if same := remaining[json.dumps(phase["load"])]:
             has_common_load = True
-            parts.append(f"{phase['name']}\n{_table(phase, same.pop(0))}")
+            parts.append(f"{shown_name(phase)}\n{_table(phase, same.pop(0))}")
         else:
-            parts.append(_("{name}: only in the first result.").format(name=phase["name"]))
+            parts.append(_("{name}: only in the first result.").format(name=shown_name(phase)))
     unmatched = itertools.chain.from_iterable(remaining.values())
     parts += [
-        _("{name}: only in the second result.").format(name=phase["name"]) for phase in unmatched
+        _("{name}: only in the second result.").format(name=shown_name(phase))
+        for phase in unmatched
     ]
     if not has_common_load:
         raise UsageError(_("The two results have no load in common."))
@@ -117,9 +123,10 @@ def _table(a: JsonObject, b: JsonObject) -> str:
         verdict = _too_few_values(name, a, b) or _verdict(
             name, x, y, _noise(a, name), _noise(b, name)
         )
-        rows.append((name.replace(".", " "), f"{x:,.2f}", f"{y:,.2f}", f"{y / x:.3f}", verdict))
+        label = _("output tokens/s") if name == _LONGEST else name.replace(".", " ")
+        rows.append((label, f"{x:,.2f}", f"{y:,.2f}", f"{y / x:.3f}", verdict))
     invalid = [_("INVALID: {why}.").format(why=why) for p in (a, b) for why in p["why_invalid"]]
-    return "\n".join([table(rows, right=(1, 2, 3)), *invalid])
+    return "\n".join([fitted_table(rows, shrink=4, right=(1, 2, 3)), *invalid])
 
 
 def _too_few_values(name: str, a: JsonObject, b: JsonObject) -> str | None:
@@ -130,10 +137,10 @@ def _too_few_values(name: str, a: JsonObject, b: JsonObject) -> str | None:
     required = 100 * _MIN_TAIL_VALUES // (100 - int(stat[1:]))
     if latency == "itl_ms":  # one for each token but the first
         n = min(phase["output_tokens"] - phase["answered"] for phase in (a, b))
-        text = _("too few tokens for a verdict ({n:,} of {required:,})")
+        text = _("too few tokens ({n:,} of {required:,})")
     else:
         n = min(phase["answered"] for phase in (a, b))
-        text = _("too few requests for a verdict ({n:,} of {required:,})")
+        text = _("too few requests ({n:,} of {required:,})")
     return text.format(n=n, required=required) if n < required else None
 
 

@@ -6,11 +6,11 @@ times of its own, however slow the answers are: at a constant rate, or along a r
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ...i18n import _
+from ...i18n import N_, _
 from ...json_types import JsonObject
 
 CONSTANT = math.inf
@@ -27,8 +27,8 @@ class ClosedLoop:
 
     @property
     def name(self) -> str:
-        """The label in reports."""
-        return _("{n} at a time").format(n=self.concurrency)
+        """The name in the results."""
+        return english_name(self.to_json())
 
     @property
     def warm_up(self) -> "ClosedLoop":
@@ -54,9 +54,8 @@ class OpenLoop:
 
     @property
     def name(self) -> str:
-        """The label in reports."""
-        name = _("{rate:g} a second").format(rate=self.rate)
-        return name + _burstiness_label(self.burstiness)
+        """The name in the results."""
+        return english_name(self.to_json())
 
     @property
     def peak_rate(self) -> float:
@@ -87,10 +86,8 @@ class Ramp:
 
     @property
     def name(self) -> str:
-        """The label in reports."""
-        text = _("{start:g} to {end:g} a second") if self.strategy == "linear" else None
-        text = text or _("{start:g} to {end:g} a second, exponential")
-        return text.format(start=self.start, end=self.end) + _burstiness_label(self.burstiness)
+        """The name in the results."""
+        return english_name(self.to_json())
 
     @property
     def peak_rate(self) -> float:
@@ -111,12 +108,41 @@ class Ramp:
 Load = ClosedLoop | OpenLoop | Ramp
 
 
-def _burstiness_label(burstiness: float) -> str:
+def english_name(load: JsonObject) -> str:
+    """What a load, as the results have it, is called in what programs read."""
+    return _name(load, lambda text: text)
+
+
+def label(load: Load) -> str:
+    """What a load is called where people read it."""
+    return _name(load.to_json(), _)
+
+
+def shown_name(phase: JsonObject) -> str:
+    """What the load of a phase of the results is called where people read it. Files of an earlier
+    qchat may have its name in the language of their writer."""
+    try:
+        return _name(phase["load"], _)
+    except (KeyError, TypeError, ValueError):
+        return str(phase["name"])  # a file that somebody else wrote
+
+
+def _name(load: JsonObject, translate: Callable[[str], str]) -> str:
+    if load["kind"] == "closed":
+        return translate(N_("{n} at a time")).format(n=load["concurrency"])
+    if load["kind"] == "ramp":
+        text = N_("{start:g} to {end:g} a second")
+        if load["strategy"] != "linear":
+            text = N_("{start:g} to {end:g} a second, exponential")
+    else:
+        text = N_("{rate:g} a second")
+    name = translate(text).format(**load)
+    burstiness = load.get("burstiness", 1)
     if burstiness == 1:
-        return ""
-    if burstiness == CONSTANT:
-        return _(", constant")
-    return _(", burstiness {n:g}").format(n=burstiness)
+        return name
+    if burstiness == "inf":
+        return name + translate(N_(", constant"))
+    return name + translate(N_(", burstiness {n:g}")).format(n=burstiness)
 
 
 def _burstiness_json(burstiness: float) -> JsonObject:

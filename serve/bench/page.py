@@ -8,6 +8,7 @@ from ...html.line_chart import STYLE
 from ...html.markup import Child, Html, join, tag
 from ...i18n import _
 from ...json_types import JsonObject
+from .load_shapes import shown_name
 from .page_charts import by_size, curves_by_load, curves_of_load, search_chart
 from .report import format_number, search_outcome
 from .search import best_phase
@@ -47,7 +48,7 @@ def _headline(search: JsonObject | None, phases: Sequence[JsonObject]) -> JsonOb
 
 
 def _tiles(phase: JsonObject) -> Iterator[Html]:
-    yield tile(phase["name"], _("load"))
+    yield tile(shown_name(phase), _("load"))
     yield tile(format_number(phase["output_tokens_per_second"]), _("output tokens/s"))
     yield tile(format_number(phase["qps"]), _("requests/s"))
     yield tile(_ms(phase["ttft_ms"].get("p50")), _("TTFT, median"))
@@ -81,12 +82,12 @@ def _table(phases: Sequence[JsonObject], search: JsonObject | None) -> Html:
             values.append("-" if share is None else f"{share:.1%}")
         kept = trials.get(phase["load"].get("rate", phase["load"].get("concurrency")), True)
         cells = [tag("td", value, class_="n" if kept else "n bad") for value in values]
-        rows.append(tag("tr", tag("td", phase["name"]), cells))
+        rows.append(tag("tr", tag("td", shown_name(phase)), cells))
     return tag("div", tag("table", rows), class_="scroll")
 
 
 def _load(phase: JsonObject, *, is_open: bool) -> Html:
-    parts: list[Child] = [tag("summary", phase["name"])]
+    parts: list[Child] = [tag("summary", shown_name(phase))]
     for reason in phase["why_invalid"]:
         text = _("INVALID: {why}. The client was the bottleneck.")
         parts.append(tag("p", text.format(why=reason), class_="bad"))

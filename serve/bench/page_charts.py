@@ -8,6 +8,7 @@ from ...html.markup import Html, join, tag
 from ...i18n import _
 from ...json_types import JsonObject
 from .distributions import QUANTILES
+from .load_shapes import shown_name
 
 _MARKED = (50.0, 90.0, 95.0, 99.0)
 """The percentiles that have a mark on a curve."""
@@ -31,13 +32,13 @@ def _pairs(charts: Sequence[Html]) -> Html:
 def curves_by_load(phases: Sequence[JsonObject]) -> Html:
     """The throughput and the latencies over the loads, in the order of the load."""
     ordered = by_size(phases)
-    axis = named_axis([phase["name"] for phase in ordered])
+    axis = named_axis([shown_name(phase) for phase in ordered])
 
     def series(name: str, values: Sequence[float | None]) -> Series:
         points = []
         for number, (phase, value) in enumerate(zip(ordered, values, strict=True)):
             text = "-" if value is None else short_number(value)
-            points.append(Point(number, value, f"{phase['name']}: {text}"))
+            points.append(Point(number, value, f"{shown_name(phase)}: {text}"))
         return Series(name, points)
 
     tokens = _("output tokens/s")
@@ -84,7 +85,7 @@ def search_chart(search: JsonObject, phases: Sequence[JsonObject]) -> Html:
         return Html("")
     values = [trial["value"] for trial, _phase in tried]
     axis = log_axis(values[0], values[-1]) if len(tried) > 1 else linear_axis(0, 2 * values[0])
-    names = [phase["name"] for _trial, phase in tried]
+    names = [shown_name(phase) for _trial, phase in tried]
     shares = [
         Point(trial["value"], 100 * trial["share"], f"{name}: {trial['share']:.1%}")
         for name, (trial, _phase) in zip(names, tried, strict=True)

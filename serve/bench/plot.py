@@ -6,6 +6,7 @@ from pathlib import Path
 from ...errors import UsageError
 from ...i18n import ENGLISH, N_, _, language
 from ...json_types import JsonObject
+from .load_shapes import shown_name
 
 KINDS = (".png", ".svg")
 CHINESE_FONTS = (
@@ -62,7 +63,7 @@ def _draw(path: Path, title: str, phases: Sequence[JsonObject], *, translated: b
     def label(text: str) -> str:
         return _(text) if translated else text
 
-    names = [phase["name"] if translated else _plain_name(phase["load"]) for phase in phases]
+    names = [shown_name(phase) if translated else _plain_name(phase["load"]) for phase in phases]
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     figure.suptitle(title, parse_math=False)
     axes = figure.subplots(2, 2)

@@ -15,7 +15,7 @@ from ...json_types import JsonObject
 from ...sanitize import one_line
 from .client import RequestRecord
 from .load import LoadSettings
-from .load_shapes import Load
+from .load_shapes import Load, label, shown_name
 from .metrics import LATENCIES, PERCENTILES, RATES
 from .run import ProgressReporter
 from .search import best_phase
@@ -40,14 +40,14 @@ class ConsoleProgress(ProgressReporter):
         click.echo(text, file=self._stream)
 
     def load_started(self, load: Load, settings: LoadSettings) -> None:
-        self._label, self._started_at = load.name, time.monotonic()
+        self._label, self._started_at = label(load), time.monotonic()
         self._completed = self._failed = 0
         if settings.max_requests is None:
             text = _("{load}: {warm_up:g} s of warm-up, {seconds:g} s …")
         else:
             text = _("{load}: {warm_up:g} s of warm-up, {requests} requests …")
         line = text.format(
-            load=load.name,
+            load=label(load),
             warm_up=settings.warm_up,
             seconds=settings.duration,
             requests=settings.max_requests,
@@ -102,7 +102,7 @@ def _trials(search: JsonObject, phases: Sequence[JsonObject]) -> str:
     for trial, phase in tried:
         rows.append(
             (
-                phase["name"],
+                shown_name(phase),
                 f"{trial['share']:.1%}",
                 format_number(phase["goodput"]["qps"]),
                 format_number(phase["output_tokens_per_second"]),
@@ -141,7 +141,7 @@ def _phase(phase: JsonObject) -> str:
         "{name}, {seconds:.1f} s: total requests {total:,}, QPS {qps}, mean latency {mean} ms, "
         "failed {failed:,}"
     ).format(
-        name=phase["name"],
+        name=shown_name(phase),
         seconds=phase["seconds"],
         total=phase["total_requests"],
         qps=format_number(phase["qps"]),
@@ -228,7 +228,7 @@ def _bars(phases: Sequence[JsonObject]) -> str:
         _("TTFT p99, ms"): [phase["ttft_ms"].get("p99", 0.0) for phase in phases],
         _("TPOT p99, ms"): [phase["tpot_ms"].get("p99", 0.0) for phase in phases],
     }
-    names = [phase["name"] for phase in phases]
+    names = [shown_name(phase) for phase in phases]
     return "\n\n".join(f"{title}\n{bars(names, values)}" for title, values in charts.items())
 
 
@@ -247,12 +247,12 @@ def bars(names: Sequence[str], values: Sequence[float]) -> str:
 def _best(phases: Sequence[JsonObject]) -> str:
     best = max(phases, key=lambda phase: float(phase["output_tokens_per_second"]))
     text = _("Most tokens: {name}, {n} per second.")
-    lines = [text.format(name=best["name"], n=format_number(best["output_tokens_per_second"]))]
+    lines = [text.format(name=shown_name(best), n=format_number(best["output_tokens_per_second"]))]
     with_goodput = [phase for phase in phases if phase["goodput"] is not None]
     if with_goodput:
         best = max(with_goodput, key=lambda phase: float(phase["goodput"]["qps"]))
         text = _("Most goodput: {name}, {n} per second.")
-        lines.append(text.format(name=best["name"], n=format_number(best["goodput"]["qps"])))
+        lines.append(text.format(name=shown_name(best), n=format_number(best["goodput"]["qps"])))
     return "\n".join(lines)
 
 

@@ -17,7 +17,7 @@ from ...sampling import Sampling
 from ...signals import exit_code, handle_signals, ignore_signals
 from .client import BenchClient, BenchRequest, RequestRecord, clock
 from .load import LoadSettings, Measurement, measure
-from .load_shapes import ClosedLoop, Load
+from .load_shapes import ClosedLoop, Load, label, shown_name
 from .metrics import GoodputLimits, compute_metrics
 from .prompt_plans import PreparedPrompts, PromptPlan, prepare_prompts
 from .prompts import RequestTemplate
@@ -215,7 +215,7 @@ async def _run_loads(
         result.phases.append(phase)
         progress.load_finished(phase)
         if search is not None and not measurement.stopped:
-            progress.note(trial_note(load.name, search.trial(phase), search.share))
+            progress.note(trial_note(label(load), search.trial(phase), search.share))
         if search is None or measurement.server_lost:
             result.exit_code = max(result.exit_code, load_exit_code(measurement, phase))
         result.server_lost = measurement.server_lost
@@ -224,7 +224,9 @@ async def _run_loads(
     if search is not None:
         _conclude_search(search, result, interrupted=measurement.stopped)
     if result.server_lost:
-        result.notes.append(_server_lost_message(result.phases[-1]["name"], len(job.loads), result))
+        result.notes.append(
+            _server_lost_message(shown_name(result.phases[-1]), len(job.loads), result)
+        )
         progress.note(result.notes[-1])
     if prompts.different is not None and sent > prompts.different:
         text = _("Each row was sent {n:.1f} times: later ones hit the server's prefix cache.")

@@ -8,7 +8,7 @@ import click
 
 from ... import cli_options as options
 from ...errors import Exit
-from ...i18n import _, plural
+from ...i18n import _, comma, plural
 
 _BOLD = "1"
 _COLOURS = {"ok": "32", "warning": "33", "problem": "31"}
@@ -126,4 +126,4 @@ def _summary(problems: int, warnings: int) -> str:
         plural("{n} problem", "{n} problems", problems).format(n=problems),
         plural("{n} warning", "{n} warnings", warnings).format(n=warnings),
     ]
-    return ", ".join(parts) + "."
+    return comma().join(parts) + _(".")

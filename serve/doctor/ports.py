@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...cells import shortened
 from ...errors import UsageError
 from ...i18n import _
 from ..processes import ports, process_tree
@@ -47,7 +48,7 @@ def check_vllm_processes(servers: Sequence[ServerRecord]) -> Findings:
         yield ok("orphans", _("There are no vLLM processes except those of qchat's servers."))
     for pid, command in foreign:
         mib = process_tree.memory_mib([pid])
-        summary = command[:80]
+        summary = shortened(command, 80)
         if process_tree.is_orphan(pid):
             text = _("Process {pid} ({command}) is an orphan and occupies {n:,} MiB.")
             text = text.format(pid=pid, command=summary, n=mib)

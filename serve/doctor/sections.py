@@ -9,7 +9,7 @@ from ...api import endpoint as endpoints
 from ...engine.machine.hardware import Machine, detect
 from ...engine.runtime import vllm_startup
 from ...errors import EngineError, UsageError
-from ...i18n import _
+from ...i18n import _, in_brackets
 from ...settings import Paths, Settings
 from ..processes import process_tree
 from ..registry.records import FAILED, READY, ServerRecord, ServerRegistry
@@ -196,7 +196,7 @@ def _server_section(
 
 
 def _title(name: str | None, url: str) -> str:
-    return _("Server {name}").format(name=url if name is None else f"{name} ({url})")
+    return _("Server {name}").format(name=url if name is None else name + in_brackets(url))
 
 
 def _is_own(target: Target, servers: list[ServerRecord]) -> bool:

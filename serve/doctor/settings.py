@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ...errors import QchatError, UsageError
-from ...i18n import _
+from ...i18n import N_, _
 from ...settings import Paths, Settings, load
 from ..access import keys
 from .finding import Finding, Findings, ok, problem, warning
@@ -59,8 +59,8 @@ def _config_file(settings: Settings) -> Finding:
 
 def _folders(paths: Paths) -> Findings:
     """Check that each of qchat's folders is writable and private."""
-    folders = {"config": paths.config, "data": paths.data, "state": paths.state}
-    folders |= {"cache": paths.cache}
+    folders = {N_("config"): paths.config, N_("data"): paths.data, N_("state"): paths.state}
+    folders |= {N_("cache"): paths.cache}
     missing = []
     for name, folder in folders.items():
         try:
@@ -71,13 +71,13 @@ def _folders(paths: Paths) -> Findings:
                 text = _("The {name} folder {folder} can't be created: {parent} is not writable.")
                 yield problem(
                     "folders",
-                    text.format(name=name, folder=folder, parent=_nearest_existing(folder)),
+                    text.format(name=_(name), folder=folder, parent=_nearest_existing(folder)),
                     _("Set QCHAT_HOME to a folder of your own."),
                 )
             continue
         except OSError as error:
             text = _("Can't read the {name} folder {folder}: {why}.")
-            text = text.format(name=name, folder=folder, why=_(error.strerror))
+            text = text.format(name=_(name), folder=folder, why=_(error.strerror))
             yield problem("folders", text, _("Set QCHAT_HOME to a folder of your own."))
             continue
         yield _folder(name, folder, status)
@@ -98,10 +98,12 @@ def _folder(name: str, folder: Path, status: os.stat_result) -> Finding:
         text, fix = _("Other users can change files in the {name} folder {folder}."), private
     elif mode & 0o077 and name in ("data", "state"):
         text = _("Other users can read the {name} folder {folder}.")
-        return warning("folders", text.format(name=name, folder=folder), private)
+        return warning("folders", text.format(name=_(name), folder=folder), private)
     else:
-        return ok("folders", _("The {name} folder is {folder}.").format(name=name, folder=folder))
-    return problem("folders", text.format(name=name, folder=folder), fix)
+        return ok(
+            "folders", _("The {name} folder is {folder}.").format(name=_(name), folder=folder)
+        )
+    return problem("folders", text.format(name=_(name), folder=folder), fix)
 
 
 def _nearest_existing(path: Path) -> Path:

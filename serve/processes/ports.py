@@ -4,6 +4,7 @@ import contextlib
 import socket
 from dataclasses import dataclass
 
+from ...cells import shortened
 from ...errors import UsageError
 from ...i18n import _
 from . import process_tree
@@ -29,7 +30,7 @@ def check(host: str, port: int) -> None:
         process = listener(port)
         if process is not None:
             text = _("process {pid} listens there ({command})")
-            reason = text.format(pid=process.pid, command=process.command[:100])
+            reason = text.format(pid=process.pid, command=shortened(process.command, 100))
         text = _("Port {port} on {host} is not available: {reason}. Give another --port.")
         raise UsageError(text.format(port=port, host=host, reason=reason)) from None
 

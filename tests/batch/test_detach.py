@@ -107,7 +107,10 @@ def test_a_run_that_ends_at_once_reports_its_error() -> None:
 
 def test_status_without_a_run(capfd: pytest.CaptureFixture[str]) -> None:
     assert batch("--status", "none.jsonl") == 2
-    assert "No run of qchat has written none.results.jsonl" in capfd.readouterr().err
+    assert (
+        "No run of qchat has written none.jsonl, nor none.results.jsonl from it"
+        in capfd.readouterr().err
+    )
     Path("none.results.jsonl").write_text("mine")
     with pytest.raises(UsageError):
         status("none.results.jsonl")

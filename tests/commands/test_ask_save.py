@@ -69,7 +69,7 @@ def test_continuing_sends_the_earlier_messages(ask: AskCommand, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--conversation", "zzzz"], "matches no conversation"),
+        (["--conversation", "zzzz"], "There is no conversation 'zzzz'"),
         (["--continue", "--conversation", "zzzz"], "not both"),
     ],
 )

@@ -184,7 +184,7 @@ def test_lines_are_what_batch_reads(
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("{", "in.jsonl:2: not valid JSON"),
+        ("{", "in.jsonl:2: not valid JSON: see line 1, column 2."),
         ("[1]", "in.jsonl:2: there must be 'messages'"),
         ('{"messages": []}', "in.jsonl:2: there must be 'messages'"),
         (

@@ -282,8 +282,23 @@ class TestCommand:
         assert cli.run(["recipes", "--all"]) == 0
         assert "Qwen3-30B-A3B-Instruct-2507 (fp8): 30,296 MiB" in capsys.readouterr().out
         self.see(monkeypatch, gpus(1, 64))  # nothing fits: why not is what is asked
-        assert cli.run(["recipes"]) == 0
-        assert "Do not fit:" in capsys.readouterr().out
+        assert cli.run(["recipes", "--context", "999999999"]) == 0
+        out = capsys.readouterr().out
+        assert "The nearest of" in out and "The maximum context of" in out
+        assert out.count("999,999,999 were requested") == 3
+        assert cli.run(["recipes", "--context", "999999999", "--all"]) == 0
+        assert capsys.readouterr().out.count("999,999,999 were requested") > 50
+
+    def test_the_bundled_model_is_its_own_source(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.see(monkeypatch, gpus(1, 24_564))
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        monkeypatch.setenv("COLUMNS", "80")
+        assert cli.run(["recipes", "--explain", "demo"]) == 0
+        assert "source: qchat itself" in capsys.readouterr().out
+        assert cli.run(["recipes", "--explain", "Qwen3-8B"]) == 0
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
     def test_explain(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

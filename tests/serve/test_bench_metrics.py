@@ -224,14 +224,14 @@ def test_comparing_says_what_is_more_than_noise() -> None:
 
 def test_a_percentile_with_little_behind_it_is_not_judged() -> None:
     text = bench_compare.compare(result(1.0), result(1.5))
-    assert verdict(text, "tpot_ms p99") == "1.500 too few requests for a verdict (100 of 1,000)"
-    assert verdict(text, "itl_ms p99") == "1.500 too few tokens for a verdict (100 of 1,000)"
+    assert verdict(text, "tpot_ms p99") == "1.500 too few requests (100 of 1,000)"
+    assert verdict(text, "itl_ms p99") == "1.500 too few tokens (100 of 1,000)"
     assert verdict(text, "tpot_ms p50") == "1.500 the second is worse"
     text = bench_compare.compare(result(1.0, requests=1000), result(1.5, requests=1000))
     assert verdict(text, "tpot_ms p99") == "1.500 the second is worse"
     assert verdict(text, "itl_ms p99") == "1.500 the second is worse"
     text = bench_compare.compare(result(1.0, requests=19), result(1.5))
-    assert verdict(text, "latency_ms p50").endswith("too few requests for a verdict (19 of 20)")
+    assert verdict(text, "latency_ms p50").endswith("too few requests (19 of 20)")
 
 
 def test_comparing_names_other_settings_and_loads() -> None:

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qchat.serve.bench.load_shapes import CONSTANT, ClosedLoop, OpenLoop, Ramp, arrival_times
+from qchat.serve.bench import load_shapes
+from qchat.serve.bench.load_shapes import (
+    CONSTANT,
+    ClosedLoop,
+    OpenLoop,
+    Ramp,
+    arrival_times,
+    shown_name,
+)
 
 RATES = st.floats(0.1, 500)
 SEEDS = st.integers(0, 2**31)
@@ -106,3 +114,15 @@ def test_the_names_of_loads_tell_them_apart() -> None:
         None,
         3,
     ]
+
+
+def test_the_stored_name_has_one_language_and_the_shown_one_that_of_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chinese = {"{rate:g} a second": "每秒 {rate:g}", ", constant": "，恒定间隔"}
+    monkeypatch.setattr(load_shapes, "_", lambda text: chinese.get(text, text))
+    load = OpenLoop(2, CONSTANT)
+    assert load.name == "2 a second, constant"
+    for written in (load.name, "每秒 2"):  # as earlier files may have it
+        assert shown_name({"load": load.to_json(), "name": written}) == "每秒 2，恒定间隔"
+    assert shown_name({"load": {"kind": "other"}, "name": "theirs"}) == "theirs"

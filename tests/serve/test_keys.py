@@ -221,3 +221,10 @@ def test_systemd_may_lend_a_key_file_to_its_service_alone(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "other"))
     with pytest.raises(UsageError, match="chmod 600"):
         read(path)
+
+
+def test_the_name_of_a_key_without_one_is_the_same_in_every_language(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keys, "_", lambda text: f"zh {text}")
+    assert list(keys.parse(ALICE, "a file").digests) == ["line 1"]

@@ -72,7 +72,7 @@ def update_recipes(source: str, paths: Paths, today: datetime.date) -> RecipeUpd
         if len(data) > MAX_BYTES:
             raise RecipeError(_("it is too large"))
     except (RecipeError, OSError) as error:
-        reason = one_line(getattr(error, "strerror", None) or str(error))
+        reason = one_line(_(getattr(error, "strerror", None)) or str(error))
         text = _("Can't take recipes from {source}: {reason}. Nothing was changed.")
         raise UsageError(text.format(source=source, reason=reason)) from error
     file = own_file(paths)

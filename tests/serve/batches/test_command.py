@@ -89,7 +89,7 @@ def test_a_failed_batch_says_why(command: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "key", "code", "words"),
     [
-        (("show", "batch_unknown"), ALICE, 2, "No batch found"),
+        (("show", "batch_unknown"), ALICE, 2, "/v1 answered: No batch found"),
         (("show", "../../etc"), ALICE, 2, "is no id"),
         (("list",), "w" * 40, 3, "key"),
         (("submit", "missing.jsonl"), ALICE, 2, "missing.jsonl"),
