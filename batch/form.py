@@ -37,7 +37,7 @@ class AnswerForm:
             text = _("Give one of --schema, --choice, --regex and --json-answer.")
             raise UsageError(text)
         if self.regex is not None:
-            check_pattern(self.regex, "--regex")
+            check_pattern(self.regex)
         if self.schema is not None:
             check_schema(self.schema, self.name or "--schema")
 

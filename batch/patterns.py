@@ -15,15 +15,15 @@ class SlowPatternError(Exception):
     """A text that could not be judged in time; its message says so."""
 
 
-def check_pattern(pattern: str, option: str) -> None:
-    """Raise `UsageError` for what is no pattern; `option` is where it comes from."""
+def check_pattern(pattern: str) -> None:
+    """Raise `UsageError` for a `--regex` that is no pattern."""
     import regex
 
     try:
         _compiled(pattern)
     except (regex.error, ValueError, RecursionError, OverflowError) as error:
-        text = _("{option} is not a pattern: {reason}.")
-        raise UsageError(text.format(option=option, reason=error)) from None
+        text = _("--regex is not a pattern: {reason}.")
+        raise UsageError(text.format(reason=error)) from None
 
 
 def matches_whole(pattern: str, text: str) -> bool:
