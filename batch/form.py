@@ -133,7 +133,8 @@ def _check_text(validator: Any, pattern: str, value: Any, _schema: Any) -> Itera
     from jsonschema.exceptions import ValidationError
 
     if validator.is_type(value, "string") and not matches_somewhere(pattern, value):
-        yield ValidationError(f"{value!r} does not match {pattern!r}")
+        text = _("'{value}' does not match the pattern '{pattern}'")
+        yield ValidationError(text.format(value=value, pattern=pattern))
 
 
 def read_form(

@@ -158,7 +158,7 @@ def test_a_schemas_pattern_is_looked_for_anywhere() -> None:
     form = AnswerForm({"properties": {"x": {"pattern": "b"}}})
     assert form.problem('{"x": "abc"}') is None and form.problem('{"x": 1}') is None
     assert form.problem('{"x": "ac"}') == (
-        "does not fit the schema at $['x']: 'ac' does not match 'b'"
+        "does not fit the schema at $['x']: 'ac' does not match the pattern 'b'"
     )
 
 
