@@ -37,7 +37,7 @@ class AnswerForm:
             text = _("Give one of --schema, --choice, --regex and --json-answer.")
             raise UsageError(text)
         if self.regex is not None:
-            check_pattern(self.regex, "--regex")
+            check_pattern(self.regex)
         if self.schema is not None:
             check_schema(self.schema, self.name or "--schema")
 
@@ -133,7 +133,8 @@ def _check_text(validator: Any, pattern: str, value: Any, _schema: Any) -> Itera
     from jsonschema.exceptions import ValidationError
 
     if validator.is_type(value, "string") and not matches_somewhere(pattern, value):
-        yield ValidationError(f"{value!r} does not match {pattern!r}")
+        text = _("'{value}' does not match the pattern '{pattern}'")
+        yield ValidationError(text.format(value=value, pattern=pattern))
 
 
 def read_form(

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import UsageError
 from ..i18n import _
 
-MATCH_SECONDS = 1.0
+MATCH_SECONDS = 0.5
 """The time that a match may take: the run stands still in it."""
 
 
@@ -15,15 +15,15 @@ class SlowPatternError(Exception):
     """A text that could not be judged in time; its message says so."""
 
 
-def check_pattern(pattern: str, option: str) -> None:
-    """Raise `UsageError` for what is no pattern; `option` is where it comes from."""
+def check_pattern(pattern: str) -> None:
+    """Raise `UsageError` for a `--regex` that is no pattern."""
     import regex
 
     try:
         _compiled(pattern)
     except (regex.error, ValueError, RecursionError, OverflowError) as error:
-        text = _("{option} is not a pattern: {reason}.")
-        raise UsageError(text.format(option=option, reason=error)) from None
+        text = _("--regex is not a pattern: {reason}.")
+        raise UsageError(text.format(reason=error)) from None
 
 
 def matches_whole(pattern: str, text: str) -> bool:
@@ -47,5 +47,5 @@ def _in_time(match: Any, text: str) -> bool:
     try:
         return match(text, timeout=MATCH_SECONDS) is not None
     except TimeoutError:
-        reason = _("matching the pattern takes longer than {n} s; is there a simpler one?")
+        reason = _("matching the pattern takes longer than {n} s; make it simpler")
         raise SlowPatternError(reason.format(n=f"{MATCH_SECONDS:g}")) from None

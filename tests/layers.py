@@ -102,7 +102,7 @@ BATCH = Layers(
     (
         (
             *("request", "raw_response", "response", "quality", "form", "extraction", "background"),
-            *("message_stream", "histogram", "poison", "run_logs"),
+            *("message_stream", "histogram", "poison", "run_logs", "patterns", "answer_schema"),
         ),
         ("inputs", "options", "questions"),
         ("journal", "engines"),

@@ -11,7 +11,7 @@ import orjson
 from ....errors import UsageError
 from ....i18n import _, plural
 from ..lines import MAX_LINE, BadLineError, NextLine
-from .csv_faults import EXCERPT, RecentLines, bad_record
+from .csv_faults import EXCERPT, bad_record
 from .source import SequentialSource
 
 DELIMITERS = ",\t;|"
@@ -104,7 +104,7 @@ def _columns(header: Sequence[str] | None, name: str) -> tuple[str, ...]:
     return names
 
 
-class _Lines(RecentLines, Iterator[str]):
+class _Lines(Iterator[str]):
     """The lines of a file as text, blank ones and newlines inside cells included.
 
     `offset` is how many bytes are read. Whole blocks are decoded and split at once. For a line that
@@ -113,6 +113,8 @@ class _Lines(RecentLines, Iterator[str]):
     """
 
     def __init__(self, file: io.BufferedReader, encoding: str) -> None:
+        self.first = 1  # of the record that is being read
+        self.number = 0  # of the last line that was read
         self.offset = 0
         self.faults: dict[int, BadLineError] = {}
         self._file = file

@@ -31,7 +31,7 @@ def _elements(file: BinaryIO, is_array: bool) -> Iterator[tuple[int, str | BadLi
     while sign := text.peek():
         if is_array:  # one array, or those of several files that were put together
             if sign != "[":
-                reason = _("the array has ended before line {line}, where no other array follows")
+                reason = _("the array ends before line {line}, which begins no other array")
                 raise UnreadableInputError(reason.format(line=text.position(text.at)[0]))
             text.at += 1
         for value in _values(text, is_array):

@@ -109,6 +109,22 @@ def test_an_endless_line_that_closes_its_cell_ends_the_row(tmp_path: Path) -> No
             [2, 4, 5, 6],
         ),
         (
+            '1,"a\n2,b\n3,"c\nd"\n4,d\n',
+            (3, "the quote opened in line 3 is never closed", '1,"a\n'),
+            [2, 4, 5, 7],
+        ),
+        # A piece of a cell, though all cells are there.
+        (
+            '1,"he\nsaid,"yes" to me"\n4,d\n',
+            (
+                3,
+                "the quote opened in line 3 is not closed properly; lines 3 to 4 were read as one "
+                "cell",
+                '1,"he\nsaid,"yes" to me"\n',
+            ),
+            [2, 5],
+        ),
+        (
             '"1\n2","a\n3,b\n',
             (3, "the quote opened in line 4 is never closed", '"1\n2","a\n'),
             [2, 5],

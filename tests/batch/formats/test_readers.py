@@ -216,7 +216,7 @@ def test_arrays_that_follow_one_another_give_all_their_rows(
 def test_what_follows_an_array_is_not_left_out(tmp_path: Path, rest: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(f'[\n{{"a": 1}}\n]\n{rest}\n')
-    with pytest.raises(OSError, match="ended before line 4, where no other array"):
+    with pytest.raises(OSError, match="the array ends before line 4, which begins no"):
         records(path)
 
 
