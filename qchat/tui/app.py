@@ -64,8 +64,9 @@ class ChatApp(ThemedApp, inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = False
     CSS = """
     Screen { background: $background; layers: default over; }
-    ToastRack { dock: top; align: right top; }
-    Toast { max-width: 80%; }
+    ToastRack { dock: top; align: right top; max-height: 40vh; }
+    ModalScreen ToastRack { dock: bottom; align: right bottom; margin-bottom: 0; }
+    Toast { max-width: 80%; max-height: 35vh; padding: 0 1; }
     #writing { height: auto; }
     .-low TitleBar { display: none; }
     .-low Composer, .-low Composer:focus { border: none; padding: 0 0 0 2; max-height: 5; }

@@ -3,15 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from textual.app import App
-from textual.notifications import SeverityLevel
+from textual.content import Content
+from textual.notifications import Notification, Notify, SeverityLevel
 
 from ..errors import QchatError
 from ..i18n import _
 from ..sanitize import clean, one_line
 from ..tasks import run_supervised
+
+_MOST_NOTES: Final = 3
+_NOTE_CELLS: Final = 60  # as Textual draws them, frame included
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +79,19 @@ class ReportingApp(App[int], inherit_bindings=False):
         super().notify(
             clean(message), title=title, severity=severity, timeout=timeout, markup=markup
         )
+
+    def on_notify(self, event: Notify) -> None:
+        """Let the oldest notes go where they would reach into the field below or between them."""
+        room = self.size.height * 2 // 5 - self._rows_of(event.notification)
+        for count, note in enumerate(reversed(list(self._notifications)), 2):
+            room -= self._rows_of(note)
+            if room < 0 or count > _MOST_NOTES:
+                self._unnotify(note, refresh=False)
+
+    def _rows_of(self, note: Notification) -> int:
+        """The rows that a note takes, with the blank one before it."""
+        cells = min(_NOTE_CELLS, self.size.width * 4 // 5)
+        return 1 + Content(note.message).get_height({}, max(1, cells - 3))
 
     async def _reported(self, work: Coroutine[Any, Any, None]) -> None:
         try:
