@@ -176,7 +176,7 @@ async def test_deleting_by_a_command_asks(tmp_path: Path) -> None:
                 await pilot.press("n")
             await wait_until(lambda: not isinstance(app.screen, Confirmation))
             await wait_until(lambda n=deleted: len(table.list(deleted=True)) == n)
-        assert "Deleted: one" in toasts(app)
+        await wait_until(lambda: "Deleted: one" in toasts(app))
 
 
 async def test_undo_is_a_key_of_its_own(tmp_path: Path) -> None:

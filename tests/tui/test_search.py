@@ -108,13 +108,16 @@ async def test_export_and_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with chat(tmp_path, NOWHERE, go_on=True) as app:
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: texts(app) == ["question of a/b: sky?"])
-            for command in ("/export", "/export md", "/export json all.json", "/export x.jsonl"):
+            written = {
+                "/export": "a-b-sky.md",
+                "/export md": "a-b-sky-2.md",
+                "/export json all.json": "all.json",
+                "/export x.jsonl": "x.jsonl",
+            }
+            for command, name in written.items():
                 await type_in(app, command)
-                await wait_until(lambda: app.composer.text == "")
-            await wait_until(lambda: len(messages(app)) == 4)
-            assert f"Wrote {files / 'a-b-sky.md'}" in messages(app)
-            names = {"a-b-sky.md", "a-b-sky-2.md", "all.json", "x.jsonl"}
-            assert {file.name for file in files.iterdir()} == names
+                await wait_until(lambda name=name: messages(app)[-1:] == [f"Wrote {files / name}"])
+            assert {file.name for file in files.iterdir()} == set(written.values())
             line = json.loads((files / "x.jsonl").read_text())
             assert line == {"messages": [{"role": "user", "content": "question of a/b: sky?"}]}
             await type_in(app, "/export json all.json")
