@@ -252,7 +252,12 @@ def test_html_that_does_not_end_is_kept_and_takes_linear_time(part: str) -> None
 
 def test_comments_and_summaries_end_at_their_first_end() -> None:
     assert visible_html("a<!-- b -->  \n<!-->c-->d <!-- e") == "ad <!-- e"
-    assert visible_html("<SUMMARY>\n <b>a</b> \n</summary>b<summary c>d</summary>") == "▾ ab▾ d"
+    assert visible_html("<SUMMARY>\n <b>a</b> \n</summary>b<summary c>d</summary>") == "▾ a\nb▾ d"
+
+
+def test_what_follows_a_summary_has_a_line_of_its_own() -> None:
+    html = "<details><summary>答案</summary>42</details>"
+    assert plain_lines(html, 60) == ["▾ 答案", "42"]
 
 
 def test_blank_lines_of_wide_spaces_take_linear_time() -> None:
