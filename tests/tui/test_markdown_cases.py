@@ -66,6 +66,25 @@ def test_underscores_beside_punctuation_are_within_no_word(text: str, drawn: str
     assert plain_lines(text, 80) == [drawn]
 
 
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("见 https://a.b/_x_/y*z* 与 *强调*", "见 https://a.b/_x_/y*z* 与 强调"),
+        (
+            "**https://a.b/_c_**后 (http://a.b/$x$y), *ftp://a.b/c*!",
+            "https://a.b/_c_后 (http://a.b/$x$y), ftp://a.b/c!",
+        ),
+        (
+            "[https://a.b/_c_](https://a.b/_c_) https://a.b/?x&amp;y",
+            "https://a.b/_c_ https://a.b/?x&y",
+        ),
+        ("xhttps://_a_ and http:_b_", "xhttps://a and http:b"),
+    ],
+)
+def test_bare_urls_keep_their_signs(text: str, drawn: str) -> None:
+    assert plain_lines(text, 80) == [drawn]
+
+
 @pytest.mark.parametrize("text", ["2 * 3 * 4", "a*b*c d", "snake_case_name", "**not bold **"])
 def test_signs_that_are_no_emphasis_stay(text: str) -> None:
     drawn = plain_lines(text, 80)[0]
