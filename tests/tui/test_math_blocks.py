@@ -61,3 +61,8 @@ def test_a_tab_in_a_formula_is_drawn_as_spaces(text: str) -> None:
 def test_a_formula_or_cell_may_end_in_a_space(text: str, drawn: list[str]) -> None:
     assert plain_lines(text, 60) == drawn
     assert formula("x\\ ") == formula("$x\\ $") == "x"
+
+
+def test_a_brace_that_is_open_in_a_cell_swallows_nothing() -> None:
+    text = "\\begin{cases} {a \\\\ b \\end{cases}"
+    assert plain_lines(text, 60) == [f"    {text}"]

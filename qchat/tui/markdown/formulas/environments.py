@@ -180,6 +180,8 @@ def _rows(tokens: list[str], parse: Parse) -> tuple[tuple[tuple[Node, ...], ...]
         else:
             cell.append(token)
         depth -= token == "}" or token.startswith("\\end{") or token == "\\right"
+    if "".join(cell).strip():
+        raise FormulaError("a brace is open")
     if not rows:
         if rules:
             return ((Symbol("───"),),), frozenset()
