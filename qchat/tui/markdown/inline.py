@@ -89,6 +89,8 @@ class _SpanBuilder:
             self._add(token.content, style + palette.code)
         elif kind == "formula":
             self._add_lines(math_text(token.content, token.markup), style + palette.math)
+        elif kind == "environment":
+            self._add_lines(token.content, style)
         elif kind in ("softbreak", "hardbreak"):
             self._add_lines("\n", style)
         elif kind == "image":
