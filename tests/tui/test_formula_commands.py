@@ -70,6 +70,10 @@ def test_chemistry_is_drawn_as_mhchem_does(source: str, text: str) -> None:
         (r"x\tag*{1}", "x    1"),
         (r"\prescript{14}{2}{C}", "₂¹⁴C"),
         (r"\pi*r^2", "π*r²"),
+        (r"\textcircled{1} \text{见\textcircled{b}\textcircled{99}}", "① 见ⓑ(99)"),
+        (r"\mathbbm{1}_A + \slashed{D} + \cancelto{0}{x}", "𝟙_A + D\u0337 + x\u0338^(→0)"),
+        (r"5\unicode{x212B} + \unicode{8491}", "5\u00c5 + \u00c5"),
+        (r"\begin{align} a &= b \intertext{so} c &= d \end{align}", "a = b  so  c = d"),
         (r"\eqref{eq:energy_1} + \ref{a^b-1}", "(eq:energy_1) + a^b-1"),
         (r"\not\!p \not \! = q", "p\u0338 ≠ q"),
         (r"\text{a Fe\textsuperscript{3+} b}", "a Fe³⁺ b"),
@@ -108,6 +112,11 @@ def test_chemistry_is_drawn_as_mhchem_does(source: str, text: str) -> None:
 )
 def test_all_arguments_belong_to_their_command(source: str, text: str) -> None:
     assert to_line(source) == text
+
+
+@pytest.mark.parametrize("code", ["x1b", "x202e", "10", "xD800", "xFFFFFF", "x0301", "x", "x20"])
+def test_no_control_character_has_a_command(code: str) -> None:
+    assert to_line(f"a\\unicode{{{code}}}") is None
 
 
 def test_units_have_powers() -> None:

@@ -66,6 +66,25 @@ def test_underscores_beside_punctuation_are_within_no_word(text: str, drawn: str
     assert plain_lines(text, 80) == [drawn]
 
 
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("见 https://a.b/_x_/y*z* 与 *强调*", "见 https://a.b/_x_/y*z* 与 强调"),
+        (
+            "**https://a.b/_c_**后 (http://a.b/$x$y), *ftp://a.b/c*!",
+            "https://a.b/_c_后 (http://a.b/$x$y), ftp://a.b/c!",
+        ),
+        (
+            "[https://a.b/_c_](https://a.b/_c_) https://a.b/?x&amp;y",
+            "https://a.b/_c_ https://a.b/?x&y",
+        ),
+        ("xhttps://_a_ and http:_b_", "xhttps://a and http:b"),
+    ],
+)
+def test_bare_urls_keep_their_signs(text: str, drawn: str) -> None:
+    assert plain_lines(text, 80) == [drawn]
+
+
 @pytest.mark.parametrize("text", ["2 * 3 * 4", "a*b*c d", "snake_case_name", "**not bold **"])
 def test_signs_that_are_no_emphasis_stay(text: str) -> None:
     drawn = plain_lines(text, 80)[0]
@@ -252,7 +271,12 @@ def test_html_that_does_not_end_is_kept_and_takes_linear_time(part: str) -> None
 
 def test_comments_and_summaries_end_at_their_first_end() -> None:
     assert visible_html("a<!-- b -->  \n<!-->c-->d <!-- e") == "ad <!-- e"
-    assert visible_html("<SUMMARY>\n <b>a</b> \n</summary>b<summary c>d</summary>") == "▾ ab▾ d"
+    assert visible_html("<SUMMARY>\n <b>a</b> \n</summary>b<summary c>d</summary>") == "▾ a\nb▾ d"
+
+
+def test_what_follows_a_summary_has_a_line_of_its_own() -> None:
+    html = "<details><summary>答案</summary>42</details>"
+    assert plain_lines(html, 60) == ["▾ 答案", "42"]
 
 
 def test_blank_lines_of_wide_spaces_take_linear_time() -> None:

@@ -61,3 +61,20 @@ def test_a_tab_in_a_formula_is_drawn_as_spaces(text: str) -> None:
 def test_a_formula_or_cell_may_end_in_a_space(text: str, drawn: list[str]) -> None:
     assert plain_lines(text, 60) == drawn
     assert formula("x\\ ") == formula("$x\\ $") == "x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "由 \\begin{cases} x_1 & *b* \\\\ c_1 & d \\end{cases} 得",
+        "由\\begin{pmatrix}\na \\\\\nb\n\\end{pmatrix}得",
+        "用 \\begin{cases} 和 \\end{cases} 写",
+    ],
+)
+def test_an_environment_between_words_stays_as_it_was_written(text: str) -> None:
+    assert plain_lines(text, 60) == text.split("\n")
+
+
+def test_a_brace_that_is_open_in_a_cell_swallows_nothing() -> None:
+    text = "\\begin{cases} {a \\\\ b \\end{cases}"
+    assert plain_lines(text, 60) == [f"    {text}"]

@@ -12,6 +12,7 @@ _comment_start: Final = re.compile("<!--").search
 _comment_end: Final = re.compile(r"-->[ \t]*\n?").search
 _summary_start: Final = re.compile(r"<summary(?:\s[^<>]*)?>", re.IGNORECASE).search
 _summary_end: Final = re.compile("</summary>", re.IGNORECASE).search
+_has_text_next: Final = re.compile(r"[ \t]*[^\s]").match
 _inner: Final = re.compile(r"</?(?:b|strong|i|em|code)>", re.IGNORECASE)
 
 
@@ -38,4 +39,6 @@ def _with_headings(html: str) -> str:
         summary = _inner.sub("", html[start.end() : end.start()].strip())
         kept += [html[position : start.start()], f"▾ {summary}"]
         position = end.end()
+        if _has_text_next(html, position):
+            kept.append("\n")
     return "".join(kept) + html[position:]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.style import Style
 
 from ...sanitize import clean
+from .bare_urls import bare_url_rule
 from .emphasis import emphasis_rule, strikethrough_rule
 from .footnotes import footnote_rule
 from .formulas import to_line
@@ -33,6 +34,7 @@ def make_parser() -> "MarkdownIt":
     markdown.disable(["list", "blockquote", "fence"])
     markdown.inline.ruler.before("escape", "formula", formula_rule)
     markdown.inline.ruler.before("link", "footnote", footnote_rule)
+    markdown.inline.ruler.before("escape", "bare_url", bare_url_rule)
     markdown.inline.ruler.at("emphasis", emphasis_rule)
     markdown.inline.ruler.at("strikethrough", strikethrough_rule)
     return markdown
@@ -87,6 +89,8 @@ class _SpanBuilder:
             self._add(token.content, style + palette.code)
         elif kind == "formula":
             self._add_lines(math_text(token.content, token.markup), style + palette.math)
+        elif kind == "environment":
+            self._add_lines(token.content, style)
         elif kind in ("softbreak", "hardbreak"):
             self._add_lines("\n", style)
         elif kind == "image":

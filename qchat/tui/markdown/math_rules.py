@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 CLOSING: Final = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "$": "$"}
 """The closing delimiter of each opening one."""
 
+_match_begin: Final = re.compile(r"\\begin\{(\w+\*?)\}").match
 _is_label: Final = re.compile(r"[^\s\\^_={}+<>|][^\\^_={}+<>|]*(?<!\s)$").match
 
 
 def formula_rule(state: "StateInline", silent: bool) -> bool:
     """Parse a formula at the position of the state, as an inline rule of markdown-it."""
     src, start = state.src, state.pos
+    if src.startswith("\\begin{", start):
+        return _environment_rule(state, silent)
     delimiter = src[start : start + 2]
     if delimiter not in CLOSING:
         delimiter = src[start : start + 1]
@@ -50,6 +53,32 @@ def formula_end(src: str, start: int) -> int:
     end = _closing_position(src, begin, CLOSING[delimiter], begin + MAX_CHARS)
     is_formula = end >= 0 and _is_formula(src, start, src[begin:end], delimiter)
     return end + len(CLOSING[delimiter]) if is_formula else 0
+
+
+def _environment_rule(state: "StateInline", silent: bool) -> bool:
+    r"""Parse an environment of several rows within text, which stays as it was written: drawn on
+    one line, its last row would run into the words after it."""
+    src, start = state.src, state.pos
+    name = _match_begin(src, start, state.posMax)
+    if name is None:
+        return False
+    end = _environment_end(src, start, min(state.posMax, start + MAX_CHARS), name[1])
+    if "\\\\" not in src[start:end]:
+        return False
+    if not silent:
+        state.push("environment", "", 0).content = src[start:end]
+    state.pos = end
+    return True
+
+
+def _environment_end(src: str, start: int, limit: int, name: str) -> int:
+    """Return where the environment that begins at a position ends; `start` where it has no end."""
+    depth = 0
+    for match in re.compile(rf"\\(begin|end)\{{{re.escape(name)}\}}").finditer(src, start, limit):
+        depth += 1 if match[1] == "begin" else -1
+        if not depth:
+            return match.end()
+    return start
 
 
 def is_bracketed_label(source: str) -> bool:

@@ -42,6 +42,7 @@ _WITH_COLUMNS: Final = frozenset(["array", "darray", "subarray", "tabular"])
 _WITH_COUNT: Final = frozenset(["alignat", "alignedat"])
 _RULES: Final = frozenset(["\\hline", "\\hdashline", "\\toprule", "\\midrule", "\\bottomrule"])
 ROW_ENDS: Final = frozenset(["\\\\", "\\cr", "\\newline", "\\tabularnewline"])
+_TEXT_ROWS: Final = frozenset(["\\intertext", "\\shortintertext"])
 _FILLS: Final = frozenset(["\\hfill", "\\hfil"])
 _PARTIAL_RULES: Final = frozenset(["\\cline", "\\cmidrule", "\\hhline", "\\addlinespace"])
 _repeated: Final = re.compile(r"\*\{(\d+)\}\{([^{}]*)\}").sub
@@ -159,6 +160,12 @@ def _rows(tokens: list[str], parse: Parse) -> tuple[tuple[tuple[Node, ...], ...]
             rules.add(len(rows))
         elif token in _FILLS and not "".join(cell).strip():
             continue  # it only moves the cell to the right
+        elif depth == 0 and token in _TEXT_ROWS:
+            lexer = Lexer("")
+            lexer.tokens, lexer.position = tokens, position
+            text_row = ["\\\\", "\\text", "{", lexer.raw_group(), "}", "\\\\"]
+            tokens, position = [*text_row, *tokens[lexer.position :]], 0
+            continue
         elif depth == 0 and token in _PARTIAL_RULES:
             position = _after_rule(tokens, position)
             continue
@@ -173,6 +180,8 @@ def _rows(tokens: list[str], parse: Parse) -> tuple[tuple[tuple[Node, ...], ...]
         else:
             cell.append(token)
         depth -= token == "}" or token.startswith("\\end{") or token == "\\right"
+    if "".join(cell).strip():
+        raise FormulaError("a brace is open")
     if not rows:
         if rules:
             return ((Symbol("───"),),), frozenset()

@@ -1,5 +1,7 @@
 """Commands that stand for other structures: brackets of physics, chemistry, spaces, ``\\not``."""
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
@@ -12,6 +14,7 @@ from .physics import PHYSICS, fenced
 from .reader import Macro, Reader
 from .tree import (
     EMPTY,
+    Accent,
     Boxed,
     Fenced,
     Fraction,
@@ -27,6 +30,8 @@ from .tree import (
     row,
 )
 from .units import UNITS
+
+_match_code_point: Final = re.compile(r"(?:[xX\"]([0-9A-Fa-f]{2,6})|\d{2,7})$").match
 
 
 def expand(reader: Reader, name: str) -> Node | None:
@@ -157,6 +162,28 @@ def _wrapped(before: str, after: str) -> Macro:
     return lambda reader: row([Text(before), reader.argument(), Text(after)])
 
 
+def _circled(reader: Reader) -> Node:
+    return Text(symbols.circled(reader.lexer.raw_group()))
+
+
+def _cancel_to(reader: Reader) -> Node:
+    r"""Read ``\cancelto{0}{x}``: the value stands where the arrow through x points to."""
+    value, body = reader.argument(), reader.argument()
+    arrow = row([Symbol("→"), value])
+    return Script(Accent(body, symbols.ACCENTS["cancel"]), None, arrow)
+
+
+def _character(reader: Reader) -> Node:
+    r"""Read ``\unicode{x212B}``; what can't stand on a terminal is no formula."""
+    source = reader.lexer.raw_group().strip()
+    match = _match_code_point(source)
+    number = int(match[1], 16) if match and match[1] else int(source) if match else -1
+    character = unicodedata.normalize("NFC", chr(number)) if 0 <= number <= 0x10FFFF else ""
+    if not character.isprintable() or not character.strip() or unicodedata.combining(character):
+        raise FormulaError(f"{source} is no character")
+    return symbols.symbol(character)
+
+
 def _named(before: str, after: str) -> Macro:
     """Return a macro whose argument is a name: an underscore in it lowers nothing."""
 
@@ -196,6 +223,9 @@ _MACROS: Final[Mapping[str, Macro]] = {
     "ce": lambda reader: reader.nested(formula_source(reader.lexer.raw_group())),
     "pu": lambda reader: reader.nested(unit_source(reader.lexer.raw_group())),
     "mathchoice": _math_choice,
+    "cancelto": _cancel_to,
+    "unicode": _character,
+    **dict.fromkeys(("textcircled", "circled"), _circled),
     "verb": _verbatim,
     "rule": _rule,
     "hline": lambda _reader: Text("───"),

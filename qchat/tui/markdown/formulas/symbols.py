@@ -77,7 +77,7 @@ ACCENTS: Final = {
     "underleftarrow": "\u20ee", "underleftrightarrow": "\u034d", "overlinesegment": "\u0305",
     "underlinesegment": "\u0332", "cancel": "\u0338", "bcancel": "\u20e5",
     "xcancel": "\u0338\u20e5", "sout": "\u0336", "st": "\u0336",
-    "uline": "\u0332", "uwave": "\u0330",
+    "uline": "\u0332", "uwave": "\u0330", "slashed": "\u0337",
 }  # fmt: skip
 """Combining characters that are put on each character of the argument."""
 
@@ -144,6 +144,15 @@ def command_symbol(name: str) -> Symbol | None:
     return None if text is None else symbol(text)
 
 
+def circled(text: str) -> str:
+    """Return a letter, or a number up to 20, in a circle; anything else in parentheses."""
+    sign = unicodedata.normalize("NFKC", text.strip())
+    circles = (*range(0x2460, 0x2474), *range(0x24B6, 0x24EB))
+    return next(
+        (chr(c) for c in circles if unicodedata.normalize("NFKC", chr(c)) == sign), f"({sign})"
+    )
+
+
 def negated(text: str) -> str:
     """Return a character with a stroke through it, as ``\\not`` makes it."""
     return unicodedata.normalize("NFC", text[:1] + "\u0338") + text[1:]
@@ -184,7 +193,9 @@ def _alphabet(upper: int, digits: int = 0, greek: int = 0, holes: str = "") -> d
 _BOLD: Final = _alphabet(0x1D400, 0x1D7CE, 0x1D6A8)
 ALPHABETS: Final = {
     **dict.fromkeys(("mathbf", "boldsymbol", "bm", "pmb", "mathbfit", "symbf", "vb"), _BOLD),
-    **dict.fromkeys(("mathbb", "Bbb", "mathds"), _alphabet(0x1D538, 0x1D7D8, holes="bb")),
+    **dict.fromkeys(
+        ("mathbb", "Bbb", "mathds", "mathbbm"), _alphabet(0x1D538, 0x1D7D8, holes="bb")
+    ),
     **dict.fromkeys(("mathcal", "mathscr"), _alphabet(0x1D49C, holes="script")),
     **dict.fromkeys(("mathfrak", "frak"), _alphabet(0x1D504, holes="fraktur")),
     **dict.fromkeys(("mathsf", "mathsfit"), _alphabet(0x1D5A0, 0x1D7E2)),

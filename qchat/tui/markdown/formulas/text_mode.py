@@ -74,6 +74,8 @@ def _words(source: str, parse_math: Callable[[str], Node]) -> Node:
         elif name in ("color", "textcolor"):
             lexer.skip_options()
             lexer.raw_group()
+        elif name in ("textcircled", "circled"):
+            text += symbols.circled(lexer.raw_group())
         elif name in ("KaTeX", "LaTeX", "TeX"):
             text += name
         else:
