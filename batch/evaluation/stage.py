@@ -8,6 +8,7 @@ from ...errors import UsageError
 from ...i18n import _, plural
 from ..background import WorkCounter
 from ..inputs.discovery import InputFile
+from ..inputs.samples import first_samples
 from ..job import BatchJob
 from ..journal.appender import disk_error
 from ..journal.output_files import OutputFiles, review_file, votes_file
@@ -35,13 +36,14 @@ class EvaluationReport:
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """Evaluates the results of a run by its options."""
+    """Evaluates the results of a run by its options; `inputs` are the names of its inputs."""
 
     options: Evaluation
     reader: AnswerReader
     gold: GoldLabels | None
     safe: bool
     samples: int = 1
+    inputs: tuple[str, ...] = ()
 
     @classmethod
     def prepare(
@@ -74,7 +76,8 @@ class Evaluator:
             paths += [] if job.adopt is None else [Path(job.adopt)]
             paths += [path for path in files.all if path != own_review]
             check_review(options.review, paths, own_review)
-        return cls(options, reader, gold, job.csv_safe, defaults.samples)
+        names = tuple(item.key or item.name for item in first_samples(inputs))
+        return cls(options, reader, gold, job.csv_safe, defaults.samples, names)
 
     def side_files(self, results: Path) -> list[Path]:
         """Return the files beside the results that `run` writes."""
@@ -126,7 +129,7 @@ class Evaluator:
                 yield row
 
         mode = results.stat().st_mode & 0o777 if results.exists() else 0o600
-        write_votes(votes_file(results), compared(), self.reader, mode)
+        write_votes(votes_file(results), compared(), self.reader, self.inputs, mode)
         return EvaluationResult(
             comparison.summaries(), None, comparison.unlabelled, unmatched=comparison.unmatched
         )

@@ -10,7 +10,6 @@ from typing import Any
 from ...files import replacing
 from ...json_types import JsonObject
 from ..background import WorkCounter
-from ..inputs.samples import split_key
 from ..journal.records import dump_line
 from ..journal.rewriting import loads
 from .evaluate import RunRows, answered_rows
@@ -86,23 +85,25 @@ def _voted(records: Sequence[JsonObject], place: tuple[int, int], reader: Answer
     return VotedRow(place, records[0], votes, len(records))
 
 
-def write_votes(path: Path, voted: Iterator[VotedRow], reader: AnswerReader, mode: int) -> None:
+def write_votes(
+    path: Path, voted: Iterator[VotedRow], reader: AnswerReader, names: Sequence[str], mode: int
+) -> None:
     """Write a line for each row, in one step: its own columns, then for each answer the majority
-    (NAME), its share (NAME_share) and all votes (NAME_votes). Raises `OSError`."""
+    (NAME), its share (NAME_share) and all votes (NAME_votes). A row of which all samples failed has
+    no line. `names` are those of the inputs. Raises `OSError`."""
     with replacing(path, mode) as file:
         for row in voted:
-            file.write(dump_line(_line(row, reader)))
+            file.write(dump_line(_line(row, reader, names)))
 
 
-def _line(row: VotedRow, reader: AnswerReader) -> JsonObject:
+def _line(row: VotedRow, reader: AnswerReader, names: Sequence[str]) -> JsonObject:
     prefix = reader.prefix
     mark: Any = row.record.get(prefix + "_qchat")
     if not isinstance(mark, Mapping):  # OpenAI's form
         line: JsonObject = {"custom_id": row.record.get("custom_id")}
-        place: JsonObject = {"line": row.place[1]}
     else:
         line = reader.own_columns(row.record)
-        place = {"file": split_key(str(mark["file"]))[0], "line": row.place[1]}
+    place: JsonObject = {"file": names[row.place[0]], "line": row.place[1]}
     for name, vote in row.votes.items():
         line[prefix + name] = vote.value
         line[f"{prefix}{name}_share"] = round(vote.share, 6)

@@ -65,7 +65,7 @@ _OPTIONS = (
         is_flag=True,
         help=_(
             "Write the majority of each row's samples to OUT.votes.jsonl: of --choice, --regex or "
-            "the columns of --extract, with its share."
+            "the columns of --extract, with its share. A row whose samples all failed has no line."
         ),
     ),
     click.option(

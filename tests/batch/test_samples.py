@@ -296,3 +296,17 @@ def test_fewer_samples_than_before_are_not_rows_of_other_inputs(
     message = capfd.readouterr().err
     assert "2 answers to rows of this run are beyond --samples, and stay in" in message
     assert "other inputs" not in message
+
+
+def test_the_votes_of_openai_rows_name_their_file_and_a_failed_row_has_none() -> None:
+    rows = ("x", "fails")
+    bodies = [{"messages": [{"role": "user", "content": text}]} for text in rows]
+    write(
+        "o.jsonl", *({"custom_id": body["messages"][0]["content"], "body": body} for body in bodies)
+    )
+    options = ("--samples", "2", "--choice", "good,bad", "--vote")
+    with echoing(Speaker(fail="fails")):
+        assert batch("o.jsonl", "-o", "out.jsonl", *options) == 1
+    (row,) = read("out.votes.jsonl")
+    assert row["custom_id"] == "x"
+    assert row["_qchat"] == {"file": "o.jsonl", "line": 1, "samples": 2}

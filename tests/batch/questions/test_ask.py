@@ -199,25 +199,6 @@ def test_the_summary_of_programs_has_the_measures(capfd: pytest.CaptureFixture[s
     assert summary["questions"]["mood"]["curve"]
 
 
-def test_labels_of_no_row_are_counted(capfd: pytest.CaptureFixture[str]) -> None:
-    Path("gold.csv").write_text("custom_id,mood\na,good\nb,bad\nc,good\ny,\nz,good\n")
-    with echoing(Labeller(belief)):
-        assert batch(*ARGS, "--gold", "gold.csv") == 0
-    assert "1 row of gold.csv has a custom_id that no answered row has." in capfd.readouterr().err
-
-
-@pytest.mark.parametrize(("own", "gold"), [("1,3", "1.0,3.0"), ("1.0,3.0", "1,3")])
-def test_keys_of_gold_labels_may_be_whole_floats(own: str, gold: str) -> None:
-    """pandas writes 1.0 for a 1 in a column that has an empty cell."""
-    ids, keys = own.split(","), gold.split(",")
-    rows = [{"custom_id": json.loads(i), "review": "fine"} for i in ids]
-    Path("in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    Path("gold.csv").write_text(f"custom_id,mood\n{keys[0]},good\n{keys[1]},bad\n")
-    with echoing(Labeller(belief)):
-        assert batch("in.jsonl", *ARGS[1:], "--gold", "gold.csv") == 0
-    assert manifest()["questions"]["mood"]["rows"] == 2
-
-
 @pytest.mark.parametrize(
     ("gold", "message"),
     [
