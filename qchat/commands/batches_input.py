@@ -40,7 +40,7 @@ def _check(line: bytes, where: str, file: Path) -> None:
     if isinstance(value, dict) and all(name in value for name in _NEEDED):
         return
     text = _(
-        "{where}: not a request of the Batch API, a JSON object with {names}. For other forms of "
-        "questions: qchat batch {file}"
+        "{where}: not a request of the Batch API, a JSON object with custom_id, method, url and "
+        "body. For other forms of questions: qchat batch {file}"
     )
-    raise UsageError(text.format(where=where, names=", ".join(_NEEDED), file=file))
+    raise UsageError(text.format(where=where, file=file))
