@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("qchat.serve.command:serve", _("Start a vLLM server and supervise it.")),
     "batches": (
         "qchat.commands.batches:batches",
-        _("List, show, cancel and fetch batches of a server's Batch API."),
+        _("Submit, list, show, cancel and fetch batches of a server's Batch API."),
     ),
     "status": ("qchat.serve.status:status", _("List the running servers.")),
     "logs": ("qchat.serve.logs:logs", _("Print the log of a server.")),

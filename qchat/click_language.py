@@ -31,7 +31,8 @@ def install() -> None:
             for attribute, function in (("_", i18n._), ("ngettext", i18n.plural)):
                 if attribute in vars(module):
                     setattr(module, attribute, function)
-    exceptions.MissingParameter.format_message = _missing_parameter  # type: ignore[method-assign]
+    # By name, since mypy takes it for an attribute of the instance.
+    setattr(exceptions.MissingParameter, "format_message", _missing_parameter)  # noqa: B010
     numbers = {"Int": _("integer"), "Float": _("number")}
     for prefix, number in numbers.items():
         for suffix in ("ParamType", "Range"):

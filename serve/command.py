@@ -367,7 +367,9 @@ def _start(
         click.echo(_("Generated a key: {file}").format(file=key_file), err=True)
     for note in plan.notes:
         click.echo(note, err=True)
-    click.echo(_("$ {command}").format(command=plan.shell_command()), err=True)
+    # The command itself is several lines of what few people want to see.
+    text = _("The command for vLLM: {command}")
+    click.echo(text.format(command=plan.retry_command("--print-command")), err=True)
     if detach:
         return detached.run_detached(plan, registry, wait=wait)
     return attached.run_attached(plan, registry)

@@ -17,6 +17,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SHORTEST = 6  # characters of an id's beginning
 
 
+def _checked_span(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The text of a time, which the server reads."""
+    options.time_span(ctx, param, value)
+    return value
+
+
 def _server_options(function: F) -> F:
     as_json = click.option("--json", "as_json", is_flag=True, help=_("Print JSON."))
     for option in (as_json, options.api_key_env, options.base_url, options.server):
@@ -231,6 +237,7 @@ Examples:
 @click.option(
     "--window",
     default="24h",
+    callback=_checked_span,
     metavar="TIME",
     help=_("What is not answered by then expires, such as 2h or 7d (24h)."),
 )
@@ -251,8 +258,10 @@ def submit(
     as_json: bool,
 ) -> int:
     """Upload and create. Raises `QchatError`."""
+    from .batches_input import check_first_line
     from .batches_output import wait_for_end
 
+    check_first_line(file)
     notes = dict(_pair(text) for text in metadata)
     with _open(server, base_url, api_key_env) as client:
         batch = client.create(file, endpoint, window, notes)
@@ -260,6 +269,9 @@ def submit(
             click.echo(batch["id"], err=True)
             batch = wait_for_end(client, batch)
     _print(batch, as_json=as_json)
+    if wait and not as_json and (batch.get("output_file_id") or batch.get("error_file_id")):
+        text = _("To get the results: qchat batches fetch {id}")
+        click.echo(text.format(id=batch["id"]), err=True)
     return _exit_code(batch) if wait else Exit.OK
 
 

@@ -10,12 +10,13 @@ import click
 
 from ..errors import Code, EngineError, Failure, UsageError
 from ..files import replacing
-from ..i18n import _
+from ..i18n import _, plural
 from ..sanitize import one_line
 
 if TYPE_CHECKING:
     from ..api.batches import BatchesClient
 
+_PROBLEMS = 5  # of a batch that are shown
 _POLL = 1.0  # seconds between two looks at a batch
 _LONGEST_PAUSE = 30.0  # seconds between two looks at a server that does not answer
 _LONGEST_OUTAGE = 3600.0  # seconds without an answer after which waiting ends
@@ -73,11 +74,15 @@ def batch_text(batch: dict[str, Any]) -> str:
     notes = batch.get("metadata") or {}
     lines += [f"  {_text(name)}: {_text(value)}" for name, value in notes.items()]
     problems = (batch.get("errors") or {}).get("data")
-    for problem in problems if isinstance(problems, list) else ():
-        if not isinstance(problem, dict):
-            continue
+    known = [one for one in problems if isinstance(one, dict)] if isinstance(problems, list) else []
+    for problem in known[:_PROBLEMS]:
         at = _("line {n}: ").format(n=_text(problem["line"])) if problem.get("line") else ""
         lines.append(f"  {at}{_text(problem.get('message'))} ({_text(problem.get('code'))})")
+    if (rest := len(known) - _PROBLEMS) > 0:
+        text = plural(
+            "{n} more problem; --json has all.", "{n} more problems; --json has all.", rest
+        )
+        lines.append("  " + text.format(n=rest))
     return "\n".join(lines)
 
 

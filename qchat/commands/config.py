@@ -143,7 +143,7 @@ def _show(settings: Settings) -> None:
     if settings.servers:
         servers = [(_("SERVER"), _("ADDRESS"), _("MODEL"), _("KEY"), _("FROM"))]
         servers += [_server_row(settings, server) for server in settings.servers.values()]
-        click.echo("\n" + fitted_table(servers, shrink=3, drop=(4,)))
+        click.echo("\n" + fitted_table(servers, shrink=2, drop=(4,)))
     click.echo("\n" + _in_use(settings))
 
 

@@ -1,16 +1,17 @@
 """`qchat setup`: find or name a server, test it, and keep it as a profile."""
 
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import Code, EngineError, UsageError
-from ..i18n import _
+from ..i18n import _, sentence_gap
 from ..sanitize import one_line
 
 if TYPE_CHECKING:
@@ -65,26 +66,39 @@ def setup(
     if api_key_env is not None and api_key_stdin:
         raise UsageError(_("Give --api-key-env or --api-key-stdin, not both."))
     settings = settings_.load()
-    endpoint = None
-    if base_url is None:
-        base_url = _choose_address(settings, asks)
-        endpoint = endpoints.environment_endpoint(settings, api_key_env)  # with OPENAI_API_KEY
-    if endpoint is None or endpoint.base_url != base_url:
-        endpoint = endpoints.resolve(settings, base_url=base_url, api_key_env=api_key_env)
-    assert endpoint is not None
-    own = None if api_key_stdin or endpoint.api_key is not None else _own_server(endpoint)
-    if own is not None:
-        with_own = endpoints.resolve(settings._replace(servers={own.name: own}), server=own.name)
-        endpoint = replace(endpoint, api_key=with_own.api_key if with_own else None)
-    typed: Secret | None = None
-    if api_key_stdin:
-        typed = endpoints.checked_key(sys.stdin.readline(), _("the standard input"))
-        endpoint = replace(endpoint, api_key=typed)
-    endpoint, models, asked = _test(endpoint, asks)
-    typed = asked or typed
-    model = _choose_model(models, model, asks)
-    name = name or _profile_name(endpoint, settings, asks)
+    with _cancelling_said():
+        endpoint = None
+        if base_url is None:
+            base_url = _choose_address(settings, asks)
+            endpoint = endpoints.environment_endpoint(settings, api_key_env)  # with OPENAI_API_KEY
+        if endpoint is None or endpoint.base_url != base_url:
+            endpoint = endpoints.resolve(settings, base_url=base_url, api_key_env=api_key_env)
+        assert endpoint is not None
+        own = None if api_key_stdin or endpoint.api_key is not None else _own_server(endpoint)
+        if own is not None:
+            with_own = endpoints.resolve(
+                settings._replace(servers={own.name: own}), server=own.name
+            )
+            endpoint = replace(endpoint, api_key=with_own.api_key if with_own else None)
+        typed: Secret | None = None
+        if api_key_stdin:
+            typed = endpoints.checked_key(sys.stdin.readline(), _("the standard input"))
+            endpoint = replace(endpoint, api_key=typed)
+        endpoint, models, asked = _test(endpoint, asks, from_stdin=api_key_stdin)
+        typed = asked or typed
+        model = _choose_model(models, model, asks)
+        name = name or _profile_name(endpoint, settings, asks)
     _write(settings, endpoint, name, model, api_key_env, typed, own)
+
+
+@contextlib.contextmanager
+def _cancelling_said() -> Iterator[None]:
+    """Say after Ctrl-C, whose line has no end, that it had no effect."""
+    try:
+        yield
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\n" + _("Cancelled; nothing was written."), err=True)
+        raise
 
 
 def _own_server(endpoint: "Endpoint") -> "ServerProfile | None":
@@ -151,7 +165,9 @@ def _nothing_here() -> str:
     return hint
 
 
-def _test(endpoint: "Endpoint", asks: bool) -> "tuple[Endpoint, Sequence[str], Secret | None]":
+def _test(
+    endpoint: "Endpoint", asks: bool, *, from_stdin: bool
+) -> "tuple[Endpoint, Sequence[str], Secret | None]":
     """Request the list of models; ask for a key where the server wants one, three times at most."""
     from ..api.client import Client, ServerError
 
@@ -162,6 +178,9 @@ def _test(endpoint: "Endpoint", asks: bool) -> "tuple[Endpoint, Sequence[str], S
                 models = [str(model["id"]) for model in client.models()]
             break
         except ServerError as error:
+            if from_stdin and error.failure.code is Code.UNAUTHORIZED and error.advice:
+                text = _("Give the right key on the standard input.")
+                raise EngineError(error.what + sentence_gap() + text) from error
             if error.failure.code is not Code.UNAUTHORIZED or not asks or attempt == 3:
                 raise
             if endpoint.api_key is None:

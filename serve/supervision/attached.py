@@ -2,6 +2,10 @@
 
 import sys
 
+import click
+
+from ...errors import Exit
+from ...i18n import _
 from ..planning.plan import ServePlan
 from ..registry.records import ServerRegistry
 from .phases import Phase, Step
@@ -13,14 +17,20 @@ from .supervisor import Supervisor
 def run_attached(plan: ServePlan, registry: ServerRegistry) -> int:
     """Supervise the server in this process until a signal, and return the exit code."""
     display = Display(sys.stderr, plan.model)
+    was_ready = False
 
     def report(step: Step) -> None:
+        nonlocal was_ready
         display(step)
         if step.phase is Phase.READY:
+            was_ready = True
             display.end()
             print_ready(plan)
 
     try:
-        return Supervisor(plan, registry, report).run()
+        code = Supervisor(plan, registry, report).run()
     finally:
         display.end()
+    if code in (Exit.INTERRUPTED, Exit.TERMINATED) and not was_ready:
+        click.echo(_("Stopped before the server was ready."), err=True)
+    return code

@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -50,10 +51,18 @@ class Terminal:
 
     def answer(self, prompt: str, text: str) -> None:
         """Wait for a prompt in what came since the last one, and type a line."""
+        self._wait_for(prompt)
+        os.write(self._fd, f"{text}\n".encode())
+
+    def interrupt(self, prompt: str) -> None:
+        """Wait for a prompt, and do what Ctrl-C does."""
+        self._wait_for(prompt)
+        self._process.send_signal(signal.SIGINT)
+
+    def _wait_for(self, prompt: str) -> None:
         before, deadline = len(self.output), time.monotonic() + SECONDS
         while prompt not in self.output[before:]:
             assert time.monotonic() < deadline and self._read(), self.output
-        os.write(self._fd, f"{text}\n".encode())
 
     def wait(self) -> int:
         """Read to the end; return the exit code."""
@@ -93,6 +102,8 @@ def test_a_key_is_tested_and_kept_in_a_file_of_ones_own(tmp_path: Path) -> None:
         arguments = ("--base-url", server.url, "--model", "b", "--name", "lab", "--api-key-stdin")
         wrong = setup(tmp_path, *arguments, stdin="wrong\n")
         assert "refused the key" in str(wrong.exception) and not (tmp_path / "config").exists()
+        assert "Give the right key on the standard input." in str(wrong.exception)
+        assert "--api-key-env" not in str(wrong.exception)
         assert setup(tmp_path, *arguments, stdin="right\n").exit_code == 0
     profile = load({"QCHAT_HOME": str(tmp_path)}).servers["lab"]
     assert profile.model == "b" and profile.api_key_file is not None
@@ -244,6 +255,17 @@ def test_a_typed_key_takes_the_place_of_a_refused_one(tmp_path: Path) -> None:
     profile = load({"QCHAT_HOME": str(tmp_path)}).servers["lab"]
     assert profile.api_key_env is None and profile.api_key_file is not None
     assert profile.api_key_file.read_text() == "right\n"
+
+
+def test_ctrl_c_is_answered_on_a_line_of_its_own(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    try:
+        terminal.interrupt("Ctrl-C ends")
+        assert terminal.wait() == 130, terminal.output
+    finally:
+        terminal.close()
+    assert "\r\nCancelled; nothing was written.\r\n" in terminal.output
+    assert not (tmp_path / "config").exists()
 
 
 def test_the_address_is_chosen_or_typed(tmp_path: Path) -> None:

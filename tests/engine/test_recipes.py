@@ -296,7 +296,7 @@ class TestCommand:
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
         monkeypatch.setenv("COLUMNS", "80")
         assert cli.run(["recipes", "--explain", "demo"]) == 0
-        assert "source: qchat itself" in capsys.readouterr().out
+        assert "source: qchat, 2" in capsys.readouterr().out
         assert cli.run(["recipes", "--explain", "Qwen3-8B"]) == 0
         assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 

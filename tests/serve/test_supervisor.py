@@ -15,6 +15,7 @@ from qchat.serve.processes import ports, process_tree
 from qchat.serve.registry import records
 from qchat.serve.registry.health import Health, HealthReply
 from qchat.serve.registry.records import ServerRecord, ServerRegistry
+from qchat.serve.supervision.attached import run_attached
 from qchat.serve.supervision.phases import Phase, Step
 from qchat.serve.supervision.restart_policy import RestartPolicy
 from qchat.serve.supervision.supervisor import Supervisor
@@ -50,6 +51,24 @@ def test_from_start_to_stop(
     assert steps == [Phase.IMPORT, Phase.READY]
     assert process_tree.members(None, marks[0]) == []
     assert registry.all() == [] and not registry.is_locked("demo")
+
+
+@LINUX
+@pytest.mark.parametrize("ready", [False, True])
+def test_a_start_that_is_broken_off_says_so(
+    tmp_path: Path,
+    registry: ServerRegistry,
+    unused_port: int,
+    capsys: pytest.CaptureFixture[str],
+    ready: bool,
+) -> None:
+    plan = stand_in_plan(tmp_path, unused_port, "healthy" if ready else "quiet")
+    wanted = records.READY if ready else records.STARTING
+    thread = signal_when(lambda: state(registry) == wanted, signal.SIGINT)
+    assert run_attached(plan, registry) == Exit.INTERRUPTED
+    thread.join()
+    said = "Stopped before the server was ready." in capsys.readouterr().err
+    assert said is not ready
 
 
 @LINUX

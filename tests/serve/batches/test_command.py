@@ -51,8 +51,9 @@ def test_from_submit_to_fetch(command: Command, tmp_path: Path) -> None:
     assert "completed" in done.stdout and "3 of 4 requests answered, 1 failed" in done.stdout
     assert "project: films" in done.stdout
     batch_id = done.stdout.split()[0]
+    assert f"qchat batches fetch {batch_id}" in done.stderr
     beginning = batch_id[:20]
-    shown = command("show", beginning, "--json")
+    shown = command("show", f"{beginning}…", "--json")  # as a narrow terminal lists it
     assert json.loads(shown.stdout)["id"] == batch_id
     listed = command("list")
     assert batch_id in listed.stdout and "STATUS" in listed.stdout
@@ -84,6 +85,10 @@ def test_a_failed_batch_says_why(command: Command, tmp_path: Path) -> None:
     done = command("submit", "in.jsonl", "--wait")
     assert done.returncode == 1
     assert "line 1: " in done.stdout and "model_not_found" in done.stdout
+    (tmp_path / "in.jsonl").write_text("".join(line(str(n), model="gpt-4o") for n in range(9)))
+    done = command("submit", "in.jsonl", "--wait")
+    assert done.stdout.count("model_not_found") == 5 and "4 more problems" in done.stdout
+    assert "batches fetch" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -95,12 +100,19 @@ def test_a_failed_batch_says_why(command: Command, tmp_path: Path) -> None:
         (("submit", "missing.jsonl"), ALICE, 2, "missing.jsonl"),
         (("submit", "in.jsonl", "--endpoint", "/pause"), ALICE, 2, "endpoint"),
         (("submit", "in.jsonl", "--metadata", "x"), ALICE, 2, "NAME=TEXT"),
+        (("submit", "in.jsonl", "--window", "soon"), ALICE, 2, "not a duration"),
+        (("submit", "prose.md"), ALICE, 2, "prose.md:2: not a request of the Batch API"),
+        (("submit", "questions.jsonl"), ALICE, 2, "qchat batch questions.jsonl"),
+        (("submit", "empty.jsonl"), ALICE, 2, "has no request"),
     ],
 )
 def test_what_goes_wrong(
     command: Command, tmp_path: Path, arguments: tuple[str, ...], key: str, code: int, words: str
 ) -> None:
     (tmp_path / "in.jsonl").write_bytes(lines(1))
+    (tmp_path / "prose.md").write_text("\n# A title\n")
+    (tmp_path / "questions.jsonl").write_text('{"prompt": "hello"}\n')
+    (tmp_path / "empty.jsonl").write_text("\n")
     done = command(*arguments, key=key)
     assert done.returncode == code and words in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
