@@ -192,6 +192,8 @@ def _rows(data: bytes, *, check: bool = False) -> list[Any]:
             return read
         except BadLineError as error:
             read.append(None)
-            assert not check or error.raw in data.decode() or ", but the header names" in error.message
+            assert (
+                not check or error.raw in data.decode() or ", but the header names" in error.message
+            )
         assert source.number > last
         last = source.number
