@@ -9,6 +9,8 @@ from textual.geometry import Region
 from textual.screen import Screen
 from textual.strip import Strip
 
+_NEEDED = ("cuts", "visible_widgets", "_render_chops", "_get_renders")
+
 
 class WholeCharacters(Compositor):
     """Cuts a row only where another widget becomes visible.
@@ -58,5 +60,6 @@ class WholeCharacters(Compositor):
 
 
 def keep_whole(screen: Screen[Any]) -> None:
-    """Let a new screen keep its wide characters whole."""
-    screen._compositor = WholeCharacters()
+    """Let a new screen keep its wide characters whole, where this Textual has what that needs."""
+    if all(hasattr(Compositor, name) for name in _NEEDED):
+        screen._compositor = WholeCharacters()
