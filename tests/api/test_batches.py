@@ -68,6 +68,9 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers
     answers.server.server_close()
 
 
+REQUEST = '{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
+
+
 def run(answers: Answers, *arguments: str) -> Result:
     command = ["batches", *arguments, "--base-url", answers.url]
     return CliRunner().invoke(cli.main, command)
@@ -83,7 +86,7 @@ def test_an_id_of_the_server_that_is_none(
     answers: Answers, tmp_path: Path, name: str, batch_id: object
 ) -> None:
     """It is no path, no control sequence, and not a fault of ours."""
-    Path("in.jsonl").write_text("{}\n")
+    Path("in.jsonl").write_text(REQUEST)
     answers["/batches/batch_1"] = [(200, job(batch_id, output_file_id="file-1"))]
     answers["/batches/batch_1/cancel"] = [(200, job(batch_id))]
     answers["/batches"] = [(200, {**job(batch_id), "data": [job(batch_id)]})]
@@ -98,7 +101,7 @@ def test_an_id_of_the_server_that_is_none(
 
 @pytest.mark.parametrize("stored", [{}, {"id": "../x"}, {"id": None}, "text", []])
 def test_an_uploaded_file_without_an_id(answers: Answers, stored: object) -> None:
-    Path("in.jsonl").write_text("{}\n")
+    Path("in.jsonl").write_text(REQUEST)
     answers["/files"] = [(200, stored)]
     result = run(answers, "submit", "in.jsonl")
     assert getattr(result.exception, "exit_code", None) == Exit.ENGINE, result.exception
@@ -128,7 +131,7 @@ def test_errors_of_another_form_are_left_out(answers: Answers) -> None:
 @pytest.mark.parametrize(("name", "status"), [("show", 503), ("fetch", 0), ("submit", 502)])
 def test_waiting_outlasts_a_server_that_is_away(answers: Answers, name: str, status: int) -> None:
     """Also one that does not answer at all: status 0 closes the connection."""
-    Path("in.jsonl").write_text("{}\n")
+    Path("in.jsonl").write_text(REQUEST)
     running = (200, job(status="in_progress"))
     answers["/files"] = [(200, {"id": "file-1"})]
     answers["/batches"] = [running]

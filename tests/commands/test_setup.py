@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -55,9 +56,15 @@ class Terminal:
         os.write(self._fd, f"{text}\n".encode())
 
     def interrupt(self, prompt: str) -> None:
-        """Wait for a prompt, and do what Ctrl-C does."""
+        """Wait for a prompt, and do what Ctrl-C does; again where nothing comes of it: one that
+        comes right before readline waits for a key is seen with that key."""
         self._wait_for(prompt)
-        self._process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            self._process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(3)
+                return
 
     def _wait_for(self, prompt: str) -> None:
         before, deadline = len(self.output), time.monotonic() + SECONDS
