@@ -23,7 +23,7 @@ class EngineSelection:
     this process is not started yet, nor is a cluster, which has a `start_message` to show
     meanwhile; the sessions with servers are open. `compute` is what the hardware can at most, where
     that is known. `fallback_error` says why the `fallback_model` can't be asked, `error` why
-    nothing can.
+    nothing can. `expect` tells servers how many rows come.
     """
 
     engine: Engine
@@ -39,6 +39,7 @@ class EngineSelection:
     compute: "ComputeLimit | None" = None
     fallback_error: EngineError | None = None
     error: EngineError | None = None
+    expect: Callable[[int], None] | None = None
 
     @property
     def needs_start(self) -> bool:

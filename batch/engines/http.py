@@ -29,10 +29,10 @@ from ..request import CHAT, Outcome, Request, dumps, usage_of
 from ..response import judge
 from .concurrency import Concurrency, FixedConcurrency
 from .engine import EngineState
-from .live_traffic import LiveTraffic, Turns
-from .live_watch import LiveWatch, PriorityField
+from .live_traffic import LiveTraffic
 from .metrics import ServerLoad, parse_load
 from .pacing import RequestPacer
+from .polite_sending import PoliteSending
 from .stall_detector import StallDetector
 
 CONNECT_TIMEOUT = 10.0
@@ -63,7 +63,8 @@ class HttpEngine:
     """One server. See `batch.engines.engine.Engine`.
 
     `pacer` limits the rate of its requests; `report` gets warnings for a person. A server behind a
-    Unix socket is asked at `socket_path`.
+    Unix socket is asked at `socket_path`. Its requests yield to live ones as `traffic` and `say`
+    have it (`PoliteSending`).
     """
 
     def __init__(
@@ -75,35 +76,38 @@ class HttpEngine:
         report: Callable[[str], None] | None = None,
         socket_path: Path | None = None,
         traffic: LiveTraffic | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.stall_detector = StallDetector(self._read_tokens)
         self.in_flight = 0
+        self.answered = 0
         self._pacing = 0  # requests that wait for their turn by the rate limits
-        self._traffic = traffic
-        self._turns = None if traffic is None else Turns(traffic)
-        self._priority = PriorityField() if traffic is not None else None
         self.continues = False  # known after `models`
         self._endpoint = endpoint
         self._concurrency = concurrency
         self._pacer = RequestPacer() if pacer is None else pacer
         self._report = report
+        self._polite = None if traffic is None else PoliteSending(traffic, self, report, say)
         self._socket_path = socket_path
         self._listing_models = False
         self._load: ServerLoad | None = None
-        self._answered = 0
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def window(self) -> int:
         """How many requests to keep in flight."""
-        limit = self._concurrency.limit
-        return limit if self._traffic is None else self._traffic.limit(limit)
+        return self.full_window if self._polite is None else self._polite.window
+
+    @property
+    def full_window(self) -> int:
+        """How many requests to keep in flight while there are no live ones to yield to."""
+        return self._concurrency.limit
 
     @property
     def waiting(self) -> int:
         """Requests that wait for their turn, before they are sent."""
-        return self._pacing + (0 if self._turns is None else self._turns.waiting)
+        return self._pacing + (0 if self._polite is None else self._polite.waiting)
 
     @property
     def base_url(self) -> str:
@@ -125,20 +129,15 @@ class HttpEngine:
 
     def states(self) -> tuple[EngineState]:
         """The state of this server."""
-        name = self._endpoint.base_url
-        yielding = None
-        if self._traffic is not None:
-            yielding = self._traffic.state(self.in_flight, self._concurrency.limit)
-        return (
-            EngineState(
-                name,
-                self.in_flight,
-                self.window,
-                self._answered,
-                load=self._load,
-                yielding=yielding,
-            ),
+        state = EngineState(
+            self._endpoint.base_url,
+            self.in_flight,
+            self.window,
+            self.answered,
+            load=self._load,
+            yielding=None if self._polite is None else self._polite.state(),
         )
+        return (state,)
 
     def prewarm(self) -> None:
         """Do nothing."""
@@ -150,23 +149,14 @@ class HttpEngine:
             headers={
                 **self._endpoint.headers(),
                 "Content-Type": "application/json",
-                **({} if self._traffic is None else {priority.HEADER: priority.LOW}),
+                **({} if self._polite is None else {priority.HEADER: priority.LOW}),
                 "User-Agent": f"qchat/{__version__}",
             },
             trust_env=False,
         )
         url = self.base_url
-        if self._traffic is not None:
-            watch = LiveWatch(
-                self._traffic, lambda: self.in_flight, self._read_figures, self._report, url
-            )
-            self._tasks.append(
-                start_supervised(
-                    _("Looking for live requests at {url}").format(url=url),
-                    lambda: watch.run(self._turns_changed),
-                    report=self._report,
-                )
-            )
+        if self._polite is not None:
+            self._polite.start()
         self._tasks += [
             start_supervised(
                 _("Looking for stalled requests at {url}").format(url=url),
@@ -179,6 +169,11 @@ class HttpEngine:
                 report=self._report,
             ),
         ]
+
+    def expect(self, rows: int) -> None:
+        """Get ready for about `rows` requests, after `start` and before the first."""
+        if self._polite is not None and self._pacer.rpm is None and self._pacer.tpm is None:
+            self._polite.expect(rows)
 
     def _connector(self) -> aiohttp.BaseConnector:
         """Connections without a limit: the scheduler keeps to the window."""
@@ -216,28 +211,33 @@ class HttpEngine:
             tokens = await self._pacer.admit(request)
         finally:
             self._pacing -= 1
-        if self._turns is None:
-            outcome = await self._count_answer(request)
+        if self._polite is None:
+            outcome = await self._count_answer(request, request.body)
         else:
-            outcome = await self._turns.run(lambda: self._count_answer(request))
+            outcome = await self._polite.send(request, self._count_answer)
         self._pacer.record(outcome, tokens)
         if outcome.answered:
-            self._answered += 1
-            if self._traffic is not None:
-                self._traffic.record_answer()
+            self.answered += 1
             self._concurrency.record_answer(outcome.usage.completion_tokens)
         elif outcome.failure is not None and outcome.failure.code is Code.OVERLOADED:
             self._concurrency.record_refusal()
         return outcome
 
-    async def _count_answer(self, request: Request) -> Outcome:
+    async def _count_answer(self, request: Request, body: JsonObject) -> Outcome:
         self.in_flight += 1
         try:
-            if self._priority is None:
-                return await self._answer(request, request.body)
-            return await self._priority.send(request, self._answer)
+            return await self._answer(request, body)
         finally:
             self.in_flight -= 1
+
+    async def ask(self, endpoint: str, body: JsonObject) -> bool:
+        """Send what is no row's; return whether it was answered."""
+        self.in_flight += 1
+        try:
+            outcome = await self._send("POST", self._endpoint.url(endpoint), dumps(body))
+        finally:
+            self.in_flight -= 1
+        return outcome.answered
 
     async def _answer(self, request: Request, body: JsonObject) -> Outcome:
         url = self._endpoint.url(request.endpoint)
@@ -270,6 +270,8 @@ class HttpEngine:
         for task in self._tasks:
             task.cancel()
         self._tasks = []
+        if self._polite is not None:
+            self._polite.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -295,15 +297,11 @@ class HttpEngine:
         load = await self._read_load()
         return None if load is None else load.tokens
 
-    def _turns_changed(self) -> None:
-        if self._turns is not None:
-            self._turns.update()
-
     async def _read_load(self) -> ServerLoad | None:
         """The load by vLLM's metrics; None where there are none."""
-        return await self._read_figures(())
+        return await self.read_figures(())
 
-    async def _read_figures(self, families: Sequence[str]) -> ServerLoad | None:
+    async def read_figures(self, families: Sequence[str]) -> ServerLoad | None:
         """The load by these families of the metrics alone, or by all."""
         assert self._session is not None
         url = self._endpoint.base_url.removesuffix("/v1") + "/metrics"

@@ -42,12 +42,15 @@ class LiveTraffic:
 
     `in_flight` is the number allowed beside live requests. `others` counts other batches' requests
     where the server does not tell them apart. Of a server that publishes no load nothing is known:
-    it counts as live all the time. Times are in seconds of `clock`.
+    it counts as live all the time. Times are in seconds of `clock`. While the server is measured
+    (`batch.engines.calibration`), a number is `held` without live requests too.
     """
 
     in_flight: int
     others: CountOthers = lambda: 0
     clock: Callable[[], float] = time.monotonic
+    held: int | None = None
+    is_known: bool = False  # the server was looked at
     is_live: bool = False
     is_blind: bool = False  # no load is published
     withdrawn: int = 0  # requests that were given up for live ones, to be sent again
@@ -58,15 +61,21 @@ class LiveTraffic:
     _counted: float | None = None  # live requests that the server had counted at the last look
     _ours: deque[tuple[float, int]] = field(default_factory=deque)
 
+    @property
+    def most(self) -> int | None:
+        """How many requests may be in flight now; None for all."""
+        return self.in_flight if self.is_live else self.held
+
     def limit(self, window: int) -> int:
-        """How many requests to keep in flight now, of `window` at most."""
-        return min(window, self.in_flight) if self.is_live else window
+        """How many requests to keep in flight now, of `window` at most; one in any case, which
+        waits where none may be."""
+        return window if self.most is None else min(window, max(self.most, 1))
 
     def observe(self, load: ServerLoad | None, in_flight: int) -> bool:
         """Take the server's load (None: none is published) beside `in_flight` requests of ours;
         return whether live requests have come, or have been gone for long enough."""
         now = self.clock()
-        self.is_blind = load is None
+        self.is_known, self.is_blind = True, load is None
         if load is None or self._sees_live(load, in_flight, now):
             self._live_at = now
         was_live, self.is_live = self.is_live, now - self._live_at < QUIET_SECONDS
@@ -131,6 +140,11 @@ class Turns:
         """Requests that wait for their turn."""
         return len(self._queue)
 
+    @property
+    def running(self) -> int:
+        """Requests that have been sent."""
+        return len(self._running)
+
     async def run(self, send: Callable[[], Coroutine[None, None, Outcome]]) -> Outcome:
         """Send a request when it is its turn; again, where it was withdrawn."""
         while True:
@@ -149,19 +163,21 @@ class Turns:
                 self._wake_one()
 
     def update(self) -> None:
-        """Withdraw requests, or let all run, after live ones have come or gone."""
-        if not self._traffic.is_live:
-            while self._queue:
-                self._wake_one()
+        """Withdraw requests, or let more run, after what may run has changed."""
+        for turn in self._queue:  # those for whom there is no room come back to the end
+            if not turn.done():
+                turn.set_result(None)
+        self._queue.clear()
+        if self._traffic.most is None:
             return
         staying = [task for task in self._running if task not in self._withdrawn]
-        for task in staying[self._traffic.in_flight :]:
+        for task in staying[self._traffic.most :]:
             if task.cancel():
                 self._withdrawn.add(task)
-                self._traffic.withdrawn += 1
+                self._traffic.withdrawn += self._traffic.is_live
 
     async def _turn(self) -> None:
-        while self._traffic.is_live and len(self._running) >= self._traffic.in_flight:
+        while (most := self._traffic.most) is not None and len(self._running) >= most:
             turn = asyncio.get_running_loop().create_future()
             self._queue.append(turn)
             try:

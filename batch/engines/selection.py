@@ -15,6 +15,7 @@ from ...settings import Settings
 from ..inputs.row_defaults import OwnModel
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .engine import Reporter
+from .engine_request import AUTO, DEFAULT_IN_FLIGHT
 from .engine_request import EngineRequest as EngineRequest
 from .engine_selection import EngineSelection as EngineSelection
 from .fleet import FleetPool
@@ -117,6 +118,7 @@ def _engine_maker(
         pacer=RequestPacer(options.rpm, options.tpm),
         report=reporter.warn,
         traffic=_traffic(options, settings, endpoint.base_url),
+        say=reporter.say if options.low_priority == AUTO else None,
     )
 
 
@@ -213,7 +215,8 @@ def _traffic(options: EngineRequest, settings: Settings, url: str) -> LiveTraffi
         batches = (one for one in batches_at(state, url) if one.pid != own)
         return sum(one.claims.get(url, 0) for one in batches if one.low_priority is not None)
 
-    return LiveTraffic(options.low_priority, others)
+    allowed = DEFAULT_IN_FLIGHT if options.low_priority == AUTO else options.low_priority
+    return LiveTraffic(allowed, others)
 
 
 def _not_offered(
@@ -244,6 +247,7 @@ def _http(
         tuple(offered),
         continues=engine.continues,
         fallback_error=_not_offered(fallback, offered, engine),
+        expect=engine.expect,
     )
 
 

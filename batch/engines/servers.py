@@ -120,6 +120,7 @@ class ServerPool:
         self._model = model
         self._report = report
         self._required: frozenset[str] | None = None  # models; None until `models` has returned
+        self._rows_each = 0  # requests that each server may get, as far as is known
 
     @property
     def window(self) -> int:
@@ -157,6 +158,12 @@ class ServerPool:
         """Open the sessions."""
         for server in self._members:
             await server.engine.start(rows)
+
+    def expect(self, rows: int) -> None:
+        """Get ready for about `rows` requests, after `start` and before the first."""
+        self._rows_each = rows // max(1, len(self._members))
+        for server in self._members:
+            server.engine.expect(self._rows_each)
 
     async def models(self) -> list[str]:
         """Return the models that all servers have in common.

@@ -13,7 +13,8 @@ from ...errors import UsageError
 from ...i18n import _
 from ...sampling import RANGES, Sampling
 from ...settings import Settings
-from ..options.engine_options import DEFAULT_IN_FLIGHT, EngineOptions
+from ..engines.engine_request import AUTO, LowPriority
+from ..options.engine_options import EngineOptions
 from ..options.form_options import FormOptions
 from ..options.input_options import InputOptions
 from ..options.look_options import LookOptions
@@ -38,10 +39,11 @@ class BatchOptions:
     - Who answers: `engine` is ``auto``, ``offline``, ``http`` or ``ray``; `server` a profile's
       name, `base_url` one URL or several, `servers` a file of them, `api_key_env` a variable's
       name. `concurrency` is in requests in flight for each server, `rpm` and `tpm` in requests and
-      tokens a minute. `low_priority` yields to live requests: True, or the number of requests in
-      flight beside them. `vllm` are engine arguments by name; True and False are flags, mappings
-      and lists JSON. `replicas` of Ray's engine are a number, or the least and the most;
-      `ray_address` is that of a cluster, `tensor_parallel_size` in GPUs a model.
+      tokens a minute. `low_priority` yields to live requests: the number of requests in flight
+      beside them, or True to have it measured where there are many rows. `vllm` are engine
+      arguments by name; True and False are flags, mappings and lists JSON. `replicas` of Ray's
+      engine are a number, or the least and the most; `ray_address` is that of a cluster,
+      `tensor_parallel_size` in GPUs a model.
     - Sampling: `max_tokens` counts generated tokens, thinking included; `stop` is one text or
       several; `extra_body` holds further keys of the request body.
     - Form: `schema` is a JSON schema, the path of one, or a class with `model_json_schema`
@@ -236,11 +238,11 @@ def _qualities(names: str | Sequence[str]) -> frozenset[str]:
     return frozenset(_one_of("retry_where", name, COUNTED) for name in given)
 
 
-def _low_priority(value: bool | int) -> int | None:
+def _low_priority(value: bool | int) -> LowPriority | None:
     if value is False:
         return None
     if value is True:
-        return DEFAULT_IN_FLIGHT
+        return AUTO
     if value < 1:
         raise UsageError(_("low_priority must be True, or a number from 1 on."))
     return value

@@ -6,13 +6,9 @@ import click
 
 from ... import cli_options
 from ...i18n import _
+from ..engines.engine_request import AUTO, DEFAULT_IN_FLIGHT, MIN_MEASURED_ROWS, LowPriority
 from .collecting import collected
 from .optional_value import OptionalValue
-
-DEFAULT_IN_FLIGHT = 4
-"""Requests of a batch with ``--low-priority`` in flight beside live ones. In a trial with the demo
-model on two CPU cores, 4 gave live requests 1.3 times the p95 TTFT that they had alone, 8 gave 1.9
-and 64 gave 5.4 times; tests/bench/polite.py measures it."""
 
 ENGINES = ("auto", "offline", "http", "ray")
 
@@ -25,12 +21,10 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | Non
     return int(value)
 
 
-def _number_in_flight(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    if value is None:
-        return None
-    if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter(_("must be a number from 1 on: --low-priority=4."))
-    return int(value)
+def _number_in_flight(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> LowPriority | None:
+    return AUTO if value == AUTO else _number_or_auto(ctx, param, value)
 
 
 def _replicas(
@@ -94,13 +88,14 @@ _OPTIONS = (
         "--low-priority",
         "low_priority",
         cls=OptionalValue,
-        bare=str(DEFAULT_IN_FLIGHT),
+        bare=AUTO,
         metavar="[=N]",
         callback=_number_in_flight,
         help=_(
             "Yield to the server's live requests: beside them keep N requests in flight, and all "
-            "again after two quiet seconds.  [N: {n}]"
-        ).format(n=DEFAULT_IN_FLIGHT),
+            "again after two quiet seconds. auto measures N at the server before a run of "
+            "{rows:,} rows or more; otherwise it is {n}.  [N: auto]"
+        ).format(n=DEFAULT_IN_FLIGHT, rows=MIN_MEASURED_ROWS),
     ),
     click.option(
         "--vllm",
@@ -151,7 +146,7 @@ class EngineOptions:
     servers_file: str | None
     rpm: float | None
     tpm: float | None
-    low_priority: int | None
+    low_priority: LowPriority | None
     engine_args: tuple[str, ...]
     ray_address: str | None
     replicas: tuple[int, int] | None

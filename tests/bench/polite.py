@@ -8,8 +8,9 @@ without a batch and beside one that has been running alone before. The figure is
 the rounds, of the p95 time to first token beside the batch over that without. The first request
 of each client meets a batch that has all places; in rounds of 10 seconds these four are 7% of all,
 and the p95 is theirs. `plain` is a vLLM without the access layer, whose live requests the batch
-tells by vLLM's own metrics; `impolite` a batch that does not yield. The rows a second, beside live
-requests and alone, are printed.
+tells by vLLM's own metrics; `impolite` a batch that does not yield. Without N the batch measures
+its number in each round, before it runs alone. The rows a second, beside live requests and alone,
+are printed.
 """
 
 import asyncio
@@ -87,7 +88,7 @@ class Batch:
         self._folder = folder
         self._url = url
         self._options = options
-        self.last: dict[str, Any] = {}
+        self.events: list[dict[str, Any]] = []
 
     def __enter__(self) -> "Batch":
         line = [sys.executable, "-m", "qchat", "batch", str(self._folder / "in.jsonl")]
@@ -100,7 +101,7 @@ class Batch:
 
     def _wait_until_full(self) -> None:
         deadline = time.monotonic() + 60
-        while not any(e["servers"][0]["in_flight"] >= WINDOW / 2 for e in self._events()):
+        while not any(map(_is_full, self._events())):
             assert time.monotonic() < deadline and self._process.poll() is None, self._text()
             time.sleep(0.2)
 
@@ -114,19 +115,24 @@ class Batch:
     def __exit__(self, *_error: object) -> None:
         self._process.terminate()
         self._process.wait(60)
-        self.last = self._events()[-1]
+        self.events = self._events()
         self._log.close()
 
+    def rates(self) -> tuple[float, float]:
+        """Rows a second beside live requests, and alone with all places."""
+        last, full = self.events[-1], next(filter(_is_full, self.events))
+        state = last["servers"][0].get("yielding")
+        answered = last["servers"][0]["answered"] - full["servers"][0]["answered"]
+        seconds = last["seconds"] - full["seconds"]
+        if state is None:
+            return answered / seconds, answered / seconds
+        beside = state["answered_beside"] / max(state["live_seconds"], 1e-9)
+        rest = max(seconds - state["live_seconds"], 1e-9)
+        return beside, (answered - state["answered_beside"]) / rest
 
-def rates(last: dict[str, Any]) -> tuple[float, float]:
-    """Rows a second of a batch beside live requests, and alone."""
-    state = last["servers"][0].get("yielding")
-    if state is None:
-        return last["rows_per_second"], last["rows_per_second"]
-    beside = state["answered_beside"] / max(state["live_seconds"], 1e-9)
-    rest = last["seconds"] - state["live_seconds"]
-    answered = state["answered_beside"]
-    return beside, (last["rows_per_second"] * last["seconds"] - answered) / max(rest, 1e-9)
+
+def _is_full(event: dict[str, Any]) -> bool:
+    return bool(event["servers"][0]["in_flight"] >= WINDOW / 2)
 
 
 def main(rounds: int, seconds: float, allowed: int | None, *kinds: str) -> int:
@@ -151,9 +157,11 @@ def main(rounds: int, seconds: float, allowed: int | None, *kinds: str) -> int:
                 with Batch(folder, url, *option) as batch:
                     beside = asyncio.run(live(url, seconds))
                 ratios.append(p95(beside) / p95(alone))
-                slow, fast = rates(batch.last)
+                slow, fast = batch.rates()
+                yielding = batch.events[-1]["servers"][0].get("yielding")
+                held = "" if yielding is None else f", {yielding['allowed']} in flight beside"
                 print(
-                    f"round {number + 1}: p95 TTFT {1e3 * p95(alone):.0f} ms without, "
+                    f"round {number + 1}{held}: p95 TTFT {1e3 * p95(alone):.0f} ms without, "
                     f"{1e3 * p95(beside):.0f} ms beside ({ratios[-1]:.2f}); median "
                     f"{1e3 * statistics.median(alone):.0f} and "
                     f"{1e3 * statistics.median(beside):.0f} ms; {len(alone)} and {len(beside)} "

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -9,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qchat.batch.engines.engine_request import MIN_MEASURED_ROWS
+
+from qchat.api.priority import LIVE_TOTAL
 
 from .servers import ALICE, BOB, Home, ask
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 ROWS = 300
+FEW_TOKENS = 8
 
 
 def body(prompt: str, tokens: int) -> dict[str, Any]:
@@ -26,19 +31,36 @@ def body(prompt: str, tokens: int) -> dict[str, Any]:
     }
 
 
-def test_a_batch_yields_and_loses_nothing(served: tuple[Home, int, Path], tmp_path: Path) -> None:
+def start(
+    served: tuple[Home, int, Path], folder: Path, rows: int, tokens: int
+) -> subprocess.Popen[str]:
+    """A batch that yields, with progress as JSON on standard error."""
     home, port, _file = served
-    rows = tmp_path / "in.jsonl"
-    rows.write_text("".join(json.dumps(body(f"row {n}", 60)) + "\n" for n in range(ROWS)))
-    line = [sys.executable, "-m", "qchat", "batch", str(rows), "--progress", "json"]
+    path = folder / "in.jsonl"
+    path.write_text("".join(json.dumps(body(f"row {n}", tokens)) + "\n" for n in range(rows)))
+    line = [sys.executable, "-m", "qchat", "batch", str(path), "--progress", "json"]
     line += ["--base-url", f"http://127.0.0.1:{port}", "--api-key-env", "BATCH_KEY"]
-    line += ["--low-priority", "--concurrency", "48", "-o", str(tmp_path / "out.jsonl")]
-    process = subprocess.Popen(
-        line,
-        env={**os.environ, **home.environ, "BATCH_KEY": ALICE},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    line += ["--low-priority", "--concurrency", "48", "-o", str(folder / "out.jsonl")]
+    environ = {**os.environ, **home.environ, "BATCH_KEY": ALICE}
+    return subprocess.Popen(line, env=environ, stderr=subprocess.PIPE, text=True)
+
+
+def check_results(folder: Path, rows: int) -> None:
+    """Each row has one line."""
+    results = [json.loads(row) for row in (folder / "out.jsonl").read_text().splitlines()]
+    assert sorted(row["_qchat"]["line"] for row in results) == list(range(1, rows + 1))
+
+
+def live_total(port: int) -> float:
+    """The live requests that the server has counted."""
+    text = ask(port, "GET", f"/metrics?name[]={LIVE_TOTAL}", BOB)[1]
+    [value] = re.findall(rf"^{LIVE_TOTAL} (\S+)", str(text), re.MULTILINE)
+    return float(value)
+
+
+def test_a_batch_yields_and_loses_nothing(served: tuple[Home, int, Path], tmp_path: Path) -> None:
+    _home, port, _file = served
+    process = start(served, tmp_path, ROWS, 60)
     assert process.stderr is not None
     events: list[dict[str, Any]] = []
     asked = 0
@@ -53,5 +75,20 @@ def test_a_batch_yields_and_loses_nothing(served: tuple[Home, int, Path], tmp_pa
     [state] = next(event["servers"] for event in reversed(events) if "servers" in event)
     assert asked and state["yielding"]["live_seconds"] >= 2
     assert state["yielding"]["withdrawn"] > 0
-    results = [json.loads(row) for row in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert sorted(row["_qchat"]["line"] for row in results) == list(range(1, ROWS + 1))
+    check_results(tmp_path, ROWS)
+
+
+def test_how_many_rows_go_on_is_measured_at_the_server(
+    served: tuple[Home, int, Path], tmp_path: Path
+) -> None:
+    _home, port, _file = served
+    before = live_total(port)
+    process = start(served, tmp_path, MIN_MEASURED_ROWS, FEW_TOKENS)
+    _out, text = process.communicate(timeout=240)
+    assert process.returncode == 0
+    events = [json.loads(line) for line in text.splitlines()]
+    [said] = [e["text"] for e in events if "in flight at most" in e.get("text", "")]
+    [state] = next(event["servers"] for event in reversed(events) if "servers" in event)
+    assert f"beside live requests {state['yielding']['allowed']} row" in said
+    assert live_total(port) == before  # what measures is no live request
+    check_results(tmp_path, MIN_MEASURED_ROWS)
