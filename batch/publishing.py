@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..running_batches import BatchEntry
-from .job import BatchJob
 from .run_hooks import RunHooks
 from .run_messages import resume_command
 from .run_stats import RunStats
@@ -12,7 +11,6 @@ from .run_stats import RunStats
 
 def publish_run(
     entry: BatchEntry,
-    job: BatchJob,
     results: Path | None,
     command: Sequence[str],
     hooks: RunHooks,
@@ -27,7 +25,9 @@ def publish_run(
             "total": stats.total,
             "rows_per_second": round(stats.rows_per_second, 2),
             "eta_seconds": None if eta is None else round(eta, 1),
-            "low_priority": job.engine.low_priority,
+            "low_priority": next(
+                (one.yielding.allowed for one in stats.states if one.yielding is not None), None
+            ),
             "servers": {state.name: state.in_flight for state in stats.states},
             "claims": {
                 state.name: state.yielding.claim

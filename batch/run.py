@@ -95,7 +95,7 @@ async def run_async(
             messages = RunMessages(display, None, command)
             inputs = with_samples(inputs, job.defaults.samples)
             with BatchEntry(settings.paths) as entry:
-                tell = partial(publish_run, entry, job, None, command, hooks)
+                tell = partial(publish_run, entry, None, command, hooks)
                 return await _Run(job, inputs, sink, messages, tell, hooks).run(settings)
     files = name_outputs(inputs, job.output)
     check_folder(files)
@@ -108,7 +108,7 @@ async def run_async(
 
         def publish(stats: RunStats) -> None:
             lock.tell({**about, "progress": stats.as_json()})
-            publish_run(entry, job, files.results, command, hooks, stats)
+            publish_run(entry, files.results, command, hooks, stats)
 
         messages = RunMessages(display, files, command)
         about = {"takes_signals": hooks.takes_signals, "command": messages.resume_command}

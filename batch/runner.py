@@ -71,10 +71,13 @@ class BatchRunner:
         if self.selection.make_engine is None:  # servers, whose sessions are open, or a cluster
             if self.selection.needs_start:
                 await self._start(self.selection.engine)
-            if self.selection.expect is not None:
-                self.selection.expect(self.stats.total - self.stats.done)
+            expect = self.selection.expect or (lambda _rows: None)
+            expect(self.stats.total - self.stats.done)
             self.sink.start()
-            await self._send(self.selection.engine, longest_first(self.open_rows()))
+            try:
+                await self._send(self.selection.engine, longest_first(self.open_rows()))
+            finally:
+                expect(0)
             return
         finder = PoisonRowFinder()
         await self._start(self.selection.engine)

@@ -42,7 +42,7 @@ class RunningBatch:
     total: int = 0
     rows_per_second: float = 0.0
     eta_seconds: float | None = None
-    low_priority: int | str | None = None
+    low_priority: int | None = None
     servers: Mapping[str, int] = field(default_factory=dict)
     claims: Mapping[str, int] = field(default_factory=dict)
     is_yielding: bool = False

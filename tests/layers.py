@@ -103,6 +103,7 @@ BATCH = Layers(
         (
             *("request", "raw_response", "response", "quality", "form", "extraction", "background"),
             *("message_stream", "histogram", "poison", "run_logs", "patterns", "answer_schema"),
+            "low_priority",
         ),
         ("inputs", "options", "questions"),
         ("journal", "engines"),

@@ -23,7 +23,8 @@ class EngineSelection:
     this process is not started yet, nor is a cluster, which has a `start_message` to show
     meanwhile; the sessions with servers are open. `compute` is what the hardware can at most, where
     that is known. `fallback_error` says why the `fallback_model` can't be asked, `error` why
-    nothing can. `expect` tells servers how many rows come.
+    nothing can. `expect` tells servers how many rows come, and with 0 that
+    there are no more.
     """
 
     engine: Engine

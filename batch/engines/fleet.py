@@ -114,7 +114,6 @@ class FleetPool(ServerPool):
             if url not in present:
                 member = Member(self._make_engine(endpoint))
                 await member.engine.start()
-                member.engine.expect(self._rows_each)
                 self._members.append(member)
                 if self._required is not None:  # the run has begun: it joins once it answers
                     self._mark_down(member)

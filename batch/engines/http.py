@@ -80,6 +80,7 @@ class HttpEngine:
     ) -> None:
         self.stall_detector = StallDetector(self._read_tokens)
         self.in_flight = 0
+        self.asking = 0  # requests in flight that are no rows
         self.answered = 0
         self._pacing = 0  # requests that wait for their turn by the rate limits
         self.continues = False  # known after `models`
@@ -108,6 +109,13 @@ class HttpEngine:
     def waiting(self) -> int:
         """Requests that wait for their turn, before they are sent."""
         return self._pacing + (0 if self._polite is None else self._polite.waiting)
+
+    @property
+    def utilization(self) -> float:
+        """Requests in flight per slot; 0 as well where it needs more to be measured."""
+        if self._polite is not None and self._polite.wants_rows:
+            return 0.0
+        return (self.in_flight + self.waiting) / self.window
 
     @property
     def base_url(self) -> str:
@@ -171,7 +179,8 @@ class HttpEngine:
         ]
 
     def expect(self, rows: int) -> None:
-        """Get ready for about `rows` requests, after `start` and before the first."""
+        """Get ready for about `rows` requests, after `start` and before the first; for none: no
+        more come."""
         if self._polite is not None and self._pacer.rpm is None and self._pacer.tpm is None:
             self._polite.expect(rows)
 
@@ -232,11 +241,11 @@ class HttpEngine:
 
     async def ask(self, endpoint: str, body: JsonObject) -> bool:
         """Send what is no row's; return whether it was answered."""
-        self.in_flight += 1
+        self.asking += 1
         try:
             outcome = await self._send("POST", self._endpoint.url(endpoint), dumps(body))
         finally:
-            self.in_flight -= 1
+            self.asking -= 1
         return outcome.answered
 
     async def _answer(self, request: Request, body: JsonObject) -> Outcome:

@@ -49,7 +49,7 @@ class LiveTraffic:
     in_flight: int
     others: CountOthers = lambda: 0
     clock: Callable[[], float] = time.monotonic
-    held: int | None = None
+    held: int | None = None  # set by `hold`
     is_known: bool = False  # the server was looked at
     is_live: bool = False
     is_blind: bool = False  # no load is published
@@ -59,12 +59,17 @@ class LiveTraffic:
     _changed_at: float = float("-inf")  # when the last one came, or had been gone for long enough
     _live_before: float = 0.0  # seconds with live requests, before the present ones
     _counted: float | None = None  # live requests that the server had counted at the last look
+    _held_at: float = float("-inf")  # when that was last changed
     _ours: deque[tuple[float, int]] = field(default_factory=deque)
 
     @property
     def most(self) -> int | None:
         """How many requests may be in flight now; None for all."""
         return self.in_flight if self.is_live else self.held
+
+    def hold(self, number: int | None) -> None:
+        """Allow so many requests without live ones; None for all."""
+        self.held, self._held_at = number, self.clock()
 
     def limit(self, window: int) -> int:
         """How many requests to keep in flight now, of `window` at most; one in any case, which
@@ -119,7 +124,9 @@ class LiveTraffic:
         if self.is_live:
             takes_soon = now - self._live_at > QUIET_SECONDS - _CLAIM_SECONDS
             return window if takes_soon else min(in_flight, self.in_flight)
-        return window if now - self._changed_at < QUIET_SECONDS else in_flight
+        changed_at = max(self._changed_at, self._held_at)
+        is_changing = self.held is not None or now - changed_at < QUIET_SECONDS
+        return max(window, in_flight) if is_changing else in_flight
 
 
 class Turns:

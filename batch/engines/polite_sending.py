@@ -7,10 +7,10 @@ from typing import Protocol
 from ...i18n import _
 from ...json_types import JsonObject
 from ...tasks import start_supervised
+from ..low_priority import MIN_MEASURED_ROWS
 from ..request import Outcome, Request
 from .calibration import Calibration
 from .engine import Yielding
-from .engine_request import MIN_MEASURED_ROWS
 from .live_traffic import LiveTraffic, Turns
 from .live_watch import LiveWatch, PriorityField
 from .metrics import ServerLoad
@@ -19,9 +19,10 @@ Answer = Callable[[Request, JsonObject], Awaitable[Outcome]]
 
 
 class AskedServer(Protocol):
-    """The engine of one server."""
+    """The engine of one server, with so many rows `in_flight` and `asking` so many other things."""
 
     in_flight: int
+    asking: int
     answered: int
 
     @property
@@ -60,6 +61,7 @@ class PoliteSending:
         self._report = report
         self._say = say
         self._calibration: Calibration | None = None
+        self._measuring: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -77,7 +79,7 @@ class PoliteSending:
         server = self._server
         watch = LiveWatch(
             self._traffic,
-            lambda: server.in_flight,
+            lambda: server.in_flight + server.asking,
             server.read_figures,
             self._report,
             server.base_url,
@@ -85,8 +87,19 @@ class PoliteSending:
         text = _("Looking for live requests at {url}")
         self._run(text, lambda: watch.run(self._turns.update))
 
+    @property
+    def wants_rows(self) -> bool:
+        """Whether it measures beside more rows than have come."""
+        held = self._traffic.held
+        return held is not None and self._turns.running + self._turns.waiting < held
+
     def expect(self, rows: int) -> None:
-        """Get ready for about `rows` requests, before the first."""
+        """Get ready for about `rows` requests, before the first; for none: no more come."""
+        if self._measuring is not None:
+            self._measuring.cancel()
+            self._measuring = self._calibration = None
+            self._traffic.hold(None)
+            self._turns.update()
         server, answered = self._server, self._server.answered
         if self._say is None or rows < MIN_MEASURED_ROWS:
             return
@@ -100,7 +113,7 @@ class PoliteSending:
             self._say,
             server.base_url,
         )
-        self._run(_("Measuring {url}"), self._calibration.run)
+        self._measuring = self._run(_("Measuring {url}"), self._calibration.run)
 
     async def send(self, request: Request, answer: Answer) -> Outcome:
         """Send a request when it is its turn, by `answer`."""
@@ -113,7 +126,8 @@ class PoliteSending:
 
     def state(self) -> Yielding:
         """What others and a person see of it."""
-        return self._traffic.state(self._server.in_flight, self._server.full_window)
+        server = self._server
+        return self._traffic.state(server.in_flight + server.asking, server.full_window)
 
     def close(self) -> None:
         """End what was started."""
@@ -121,6 +135,8 @@ class PoliteSending:
             task.cancel()
         self._tasks = []
 
-    def _run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    def _run(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         name = name.format(url=self._server.base_url)
-        self._tasks.append(start_supervised(name, work, report=self._report))
+        task = start_supervised(name, work, report=self._report)
+        self._tasks.append(task)
+        return task

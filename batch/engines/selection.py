@@ -13,9 +13,9 @@ from ...processes import raise_file_limit
 from ...running_batches import batches_at
 from ...settings import Settings
 from ..inputs.row_defaults import OwnModel
+from ..low_priority import AUTO, DEFAULT_IN_FLIGHT
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .engine import Reporter
-from .engine_request import AUTO, DEFAULT_IN_FLIGHT
 from .engine_request import EngineRequest as EngineRequest
 from .engine_selection import EngineSelection as EngineSelection
 from .fleet import FleetPool

@@ -62,7 +62,7 @@ class Member:
     @property
     def utilization(self) -> float:
         """Requests in flight per slot; servers may have different limits."""
-        return (self.engine.in_flight + self.engine.waiting) / self.engine.window
+        return self.engine.utilization
 
     @property
     def rests_until(self) -> float:
@@ -120,7 +120,6 @@ class ServerPool:
         self._model = model
         self._report = report
         self._required: frozenset[str] | None = None  # models; None until `models` has returned
-        self._rows_each = 0  # requests that each server may get, as far as is known
 
     @property
     def window(self) -> int:
@@ -160,10 +159,10 @@ class ServerPool:
             await server.engine.start(rows)
 
     def expect(self, rows: int) -> None:
-        """Get ready for about `rows` requests, after `start` and before the first."""
-        self._rows_each = rows // max(1, len(self._members))
+        """Get ready for about `rows` requests, after `start` and before the first; for none: no
+        more come."""
         for server in self._members:
-            server.engine.expect(self._rows_each)
+            server.engine.expect(rows // len(self._members))
 
     async def models(self) -> list[str]:
         """Return the models that all servers have in common.

@@ -13,7 +13,7 @@ from ...errors import UsageError
 from ...i18n import _
 from ...sampling import RANGES, Sampling
 from ...settings import Settings
-from ..engines.engine_request import AUTO, LowPriority
+from ..low_priority import AUTO, LowPriority
 from ..options.engine_options import EngineOptions
 from ..options.form_options import FormOptions
 from ..options.input_options import InputOptions

@@ -6,7 +6,7 @@ import click
 
 from ... import cli_options
 from ...i18n import _
-from ..engines.engine_request import AUTO, DEFAULT_IN_FLIGHT, MIN_MEASURED_ROWS, LowPriority
+from ..low_priority import AUTO, DEFAULT_IN_FLIGHT, MIN_MEASURED_ROWS, LowPriority
 from .collecting import collected
 from .optional_value import OptionalValue
 
@@ -93,8 +93,9 @@ _OPTIONS = (
         callback=_number_in_flight,
         help=_(
             "Yield to the server's live requests: beside them keep N requests in flight, and all "
-            "again after two quiet seconds. auto measures N at the server before a run of "
-            "{rows:,} rows or more; otherwise it is {n}.  [N: auto]"
+            "again after two quiet seconds. auto measures N at a server that gets {rows:,} "
+            "rows or more, in 45 seconds at most; otherwise, and with --rpm or --tpm, it is {n}.  "
+            "[N: auto]"
         ).format(n=DEFAULT_IN_FLIGHT, rows=MIN_MEASURED_ROWS),
     ),
     click.option(

@@ -10,12 +10,12 @@ import pytest
 from qchat.batch.engines import calibration
 from qchat.batch.engines.calibration import Calibration
 from qchat.batch.engines.concurrency import FixedConcurrency
-from qchat.batch.engines.engine_request import DEFAULT_IN_FLIGHT, MIN_MEASURED_ROWS
 from qchat.batch.engines.http import HttpEngine
 from qchat.batch.engines.live_traffic import QUIET_SECONDS, LiveTraffic, Turns
 from qchat.batch.engines.metrics import ServerLoad
 from qchat.batch.engines.pacing import RequestPacer
 from qchat.batch.engines.servers import ServerPool
+from qchat.batch.low_priority import DEFAULT_IN_FLIGHT, MIN_MEASURED_ROWS
 from qchat.batch.request import CHAT, COMPLETIONS, EMBEDDINGS, Outcome, Request
 
 from qchat.api.endpoint import Endpoint
@@ -48,6 +48,8 @@ class Server:
     levels: list[int] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     on_ask: Callable[[], None] = lambda: None
+    loads: list[ServerLoad | None] = field(default_factory=list)  # before `load`
+    leaves_at: int | None = None  # so many rows end once they are asked beside
 
     def __post_init__(self) -> None:
         self.traffic = LiveTraffic(DEFAULT_IN_FLIGHT, clock=lambda: self.now)
@@ -62,6 +64,8 @@ class Server:
     async def ask(self, endpoint: str, body: object) -> bool:
         self.asked.append((endpoint, body))
         rows = self.turns.running
+        if rows == self.leaves_at:
+            self._release.set()
         if rows not in self.levels:
             self.levels.append(rows)
         await asyncio.sleep(0)
@@ -70,7 +74,7 @@ class Server:
         return self.answers(rows)
 
     async def read(self, _families: object) -> ServerLoad | None:
-        return self.load
+        return self.loads.pop() if self.loads else self.load
 
     async def run(self, row: Request | None = None, rows: int = 100) -> None:
         """Measure it, with so many rows that end after that."""
@@ -177,24 +181,69 @@ async def test_a_refusal_ends_it(refused_at: Iterable[int], allowed: int) -> Non
 
 @pytest.mark.parametrize("load", [ServerLoad(3, 0, None, 0), ServerLoad(0, 1, None, 0), None])
 async def test_a_server_with_other_requests_or_without_figures_is_not_measured(
-    load: ServerLoad | None,
+    load: ServerLoad | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The requests of batches elsewhere are no live ones, and would hide what ours cost."""
+    monkeypatch.setattr(calibration, "_IDLE_TIMEOUT", 0.002)
     server = Server(lambda _rows: 0.01)
-    server.load = IDLE if load else None
-
-    async def read(_families: object) -> ServerLoad | None:
-        return load
-
-    server.read = read  # type: ignore[method-assign]
+    server.loads = [load] * 1000
     await server.run()
     assert not server.asked and server.traffic.in_flight == DEFAULT_IN_FLIGHT
+
+
+async def test_a_server_counts_requests_a_moment_longer() -> None:
+    """Those that were withdrawn for live ones before, as well."""
+    server = Server(lambda rows: 0.01 * (1 + rows / 50))
+    server.loads = [ServerLoad(4, 0, None, 0), ServerLoad(1, 0, None, 0)]
+    await server.run()
+    assert server.traffic.in_flight == 8
+
+
+async def test_another_batch_that_begins_meanwhile_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "_IDLE_TIMEOUT", 0.002)
+    server = Server(lambda _rows: 0.01)
+
+    def begin_at_eight() -> None:
+        if server.turns.running == 8:
+            server.loads = [ServerLoad(100, 0, None, 0)] * 10_000
+
+    server.on_ask = begin_at_eight
+    await server.run()
+    assert server.levels == [0, 2, 4, 8] and server.traffic.in_flight == 4
 
 
 async def test_few_rows_are_not_worth_it() -> None:
     server = Server(lambda _rows: 0.01, rows=MIN_MEASURED_ROWS - 1)
     await server.run()
     assert not server.asked
+
+
+async def test_rows_that_were_answered_meanwhile_do_not_end_it() -> None:
+    server = Server(lambda rows: 0.01 * (1 + rows / 50))
+
+    def answer() -> None:
+        server.rows = max(server.rows - 1, MIN_MEASURED_ROWS // 2)
+
+    server.on_ask = answer
+    await server.run()
+    assert server.traffic.in_flight == 8
+
+
+async def test_after_some_time_what_is_known_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(lambda _rows: 1.0)  # with four clients, 30 requests take about 30 s
+    await server.run()
+    assert server.levels == [0, 2] and server.traffic.in_flight == 2
+    server = Server(lambda _rows: 10.0)
+    await server.run()
+    assert server.levels == [0] and server.traffic.in_flight == DEFAULT_IN_FLIGHT
+
+
+async def test_rows_that_do_not_stay_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "_FILL_TIMEOUT", 0.002)
+    server = Server(lambda _rows: 0.01)
+    server.leaves_at = 16
+    await server.run()
+    assert server.levels == [0, 2, 4, 8, 16] and server.traffic.in_flight == 8
 
 
 async def test_when_the_rows_are_out_it_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +287,50 @@ async def test_servers_of_few_rows_and_of_a_rate_are_not_held(server: faults.Run
     assert pool.window == 128
     pool.expect(2 * MIN_MEASURED_ROWS)
     assert pool.window == 2
+    pool.expect(0)  # the run is over
+    assert pool.window == 128
     await pool.close()
+
+
+async def test_in_a_pool_a_server_that_is_measured_gets_its_rows_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = {"SAMPLES": 20, "MIN_SAMPLES": 20, "PASSES": 1, "SLOWER": 100, "TOO_SLOW": 100}
+    for name, value in values.items():
+        monkeypatch.setattr(calibration, name, value)
+    with faults.running(answers="latency=0.1") as one, faults.running(answers="latency=0.1") as two:
+        messages: list[str] = []
+        measured, free = engine(one.base_url, messages), engine(two.base_url, [])
+        pool = ServerPool([measured, free])
+        await pool.start()
+        measured.expect(10 * MIN_MEASURED_ROWS)
+
+        async def ask() -> None:
+            while len(messages) < 2:
+                await pool.answer(chat_request("row"))
+
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(ask() for _number in range(80)))
+        assert free.answered
+        assert messages[1].endswith("beside live requests 64 rows are in flight at most.")
+        await pool.close()
+
+
+def test_it_ends_with_the_rows(
+    home: Path, server: faults.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `--verify` asks comes after that, and has the server for itself."""
+    monkeypatch.setattr(calibration, "MIN_SAMPLES", 1 << 20)
+    monkeypatch.setattr(calibration, "SAMPLES", 1 << 20)
+    monkeypatch.setattr(calibration, "TIMEOUT", 2.0)
+    write("in.jsonl", *({"prompt": f"row {n}"} for n in range(MIN_MEASURED_ROWS)))
+    server.set_answers("latency=0.001")
+    args = ("--base-url", server.url, "--low-priority", "--verify", "20", "--temperature", "0")
+    assert batch("in.jsonl", *args) == 0
+    bodies = [record.body or {} for record in server.log.records]
+    last_probe = max(n for n, body in enumerate(bodies) if body.get("max_tokens") == 1)
+    rows = [n for n, body in enumerate(bodies) if body.get("max_tokens") != 1]
+    assert sum(n > last_probe for n in rows) >= 20
 
 
 def test_a_whole_run_measures_and_tells_it(

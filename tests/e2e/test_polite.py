@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.batch.engines.engine_request import MIN_MEASURED_ROWS
+from qchat.batch.low_priority import MIN_MEASURED_ROWS
 
 from qchat.api.priority import LIVE_TOTAL
 
