@@ -12,7 +12,7 @@ ALLOWED = {
     "journal": {
         *("background", "request", "inputs", "quality", "extraction", "questions", "histogram"),
     },
-    "engines": {"request", "raw_response", "response", "inputs", "run_stats"},
+    "engines": {"low_priority", "request", "raw_response", "response", "inputs", "run_stats"},
 }
 """What the modules of a folder may import of the rest of batch."""
 
