@@ -98,6 +98,18 @@ def test_a_batch_announces_that_it_takes_more() -> None:
     assert live.state(30, 64).claim == 30
 
 
+def test_a_batch_that_is_measured_announces_all_that_it_will_take() -> None:
+    live, clock = traffic()
+    live.observe(counted(0, 1), 0)
+    clock.now += 5
+    live.hold(2)
+    assert live.limit(64) == 2 and live.state(6, 64).claim == 64
+    live.hold(None)
+    assert live.limit(64) == 64 and live.state(6, 64).claim == 64
+    clock.now += QUIET_SECONDS + 0.1
+    assert live.state(6, 64).claim == 6
+
+
 def test_a_server_without_figures_gets_no_more_than_beside_live_requests() -> None:
     live, clock = traffic()
     live.observe(None, 64)
