@@ -147,12 +147,22 @@ class Calibration:
 
     async def _wait_until_idle(self) -> None:
         """Wait until the server counts no request; raises `_NotNowError`, `_InterruptedError`."""
-        deadline = self.clock() + _IDLE_TIMEOUT
-        while self.turns.running or (await self._count()) > 0:
+
+        async def is_idle() -> bool:
+            return self.turns.running == 0 and await self._count() == 0
+
+        await self._until(is_idle, _IDLE_TIMEOUT, _NotNowError)
+
+    async def _until(
+        self, is_so: Callable[[], Awaitable[bool]], seconds: float, error: type[Exception]
+    ) -> None:
+        """Wait so long at most, else raise `error`; `_InterruptedError` for a live request."""
+        deadline = self.clock() + seconds
+        while not await is_so():
             if self.traffic.is_live:
                 raise _InterruptedError
             if self.clock() > deadline:
-                raise _NotNowError
+                raise error
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _count(self) -> float:
@@ -224,22 +234,19 @@ class Calibration:
         return clients.times
 
     async def _wait_until_filled(self, level: int) -> None:
-        deadline = self.clock() + _FILL_TIMEOUT
-        while self.turns.running < level:
-            if self.traffic.is_live:
-                raise _InterruptedError
-            if self.clock() > deadline:
-                raise _TooManyError
-            await asyncio.sleep(_POLL_SECONDS)
+        async def is_filled() -> bool:
+            return self.turns.running >= level
+
+        await self._until(is_filled, _FILL_TIMEOUT, _TooManyError)
 
     async def _check_alone(self) -> None:
         """Raises `_NotNowError` where other batches have begun to ask the server: their requests
         are no live ones, and would hide what ours cost."""
-        deadline = self.clock() + _IDLE_TIMEOUT
-        while (await self._count()) >= self.turns.running + CLIENTS:
-            if self.clock() > deadline:
-                raise _NotNowError
-            await asyncio.sleep(_POLL_SECONDS)
+
+        async def is_alone() -> bool:
+            return await self._count() < self.turns.running + CLIENTS
+
+        await self._until(is_alone, _IDLE_TIMEOUT, _NotNowError)
 
     def _hold(self, number: int | None) -> None:
         self.traffic.hold(number)
